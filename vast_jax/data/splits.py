@@ -1,0 +1,40 @@
+"""The one list of recordings held out from every training: every split reads it."""
+
+from pathlib import PurePath
+
+_PEOPLE = ("M030", "W009", "W023", "W036")  # of MEAD
+_FOLDERS = ("emotion_silent", "silent")
+_CLIPS = {
+    "talkshow/range_head_4",
+    "talkshow/range_head_5",
+    "talkshow/range_half_body_4",
+    "generated/vasa_12",
+    "generated/vasa_l3",
+}
+# sorted(names)[4::5] of the 300 clips of GRID's speaker s1 in use: a list, so that a clip's side
+# never depends on which other clips are at hand.
+_GRID_S1 = frozenset(
+    """
+    bbaz7a bbie8n bbwg2p bgahzn bgbh6p bgig9a bgwo3s bras6n brbtzn brwa3s bwaa1s bwba5s bwigzn bwwh4p lbakzn
+    lbbq9s lbiq1s lbwr3s lgas5a lgbs8p lgiz5a lrae5a lrbe8p lriezp lrwl5s lwal2n lwbl7s lwilzp lwwm3a pbao9s
+    pbbp5a pbio6p pbwp9a pgay2p pgby4n pgix7s pgwzzp prax1a prbx5a prwd5s pwad2n pwbd7s pwidzp pwwe3a sbaa7a
+    sbbh3s sbig4n sbwh7s sgai9a sgbj3a sgii5a sgwp9s sran8n srbo3s srin7a srwo8p swao7a swbv3s swiu4n swwv7s
+    """.split()
+)
+
+
+def is_held_out(path: str) -> bool:
+    """Whether the recording at `path` (its last two parts count: folder and file) is kept for testing only.
+
+    `grid/s1`: every fifth clip; LibriSpeech test-other (folder `librispeech`): all; expressive clips: the people,
+    clips and folders named above. Anything else is for training.
+    """
+    pure = PurePath(path)
+    folder, name = pure.parent.name, pure.name.split(".")[0]
+    if folder in ("s1", "original"):  # "original": the same clips as published
+        return name in _GRID_S1
+    if folder == "speeches":
+        return name.startswith("feifeili")
+    if folder == "mead":
+        return name.startswith(_PEOPLE)
+    return folder in _FOLDERS or folder == "librispeech" or f"{folder}/{name}" in _CLIPS

@@ -1,0 +1,60 @@
+"""The few types that cross files."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.struct
+import numpy as np
+
+Array = Any  # numpy or JAX array
+Batch = Mapping[str, Array]  # always with "mask" where lengths differ
+Params = Mapping[str, Any]
+Metrics = Mapping[str, Array]
+
+
+class UserError(Exception):
+    """Bad input, said in one line for people: what was wrong with which file, and what to do.
+
+    Every command turns it into that line on standard error and exit code 2.
+    """
+
+
+class FaceTrack(NamedTuple):
+    """A parametric face over one clip at 25 frames a second (N frames, I identity and D expression parameters).
+
+    Camera: OpenCV axes (x right, y down, z forward), `focal` in source pixels (1.2 times the longer side of the
+    source), principal point at the centre of the source, then seen through the square `crop`.
+    """
+
+    identity: np.ndarray  # [I] float32, coefficients of the identity basis
+    expression: np.ndarray  # [N, D] float32, activations of the expression basis
+    rotation: np.ndarray  # [N, 3] float32, axis-angle, head to camera, radians
+    translation: np.ndarray  # [N, 3] float32, head origin in the camera frame, mm
+    gaze: np.ndarray  # [N, 4] float32, yaw and pitch of the left, then of the right eye, radians
+    landmarks: np.ndarray  # [N, 478, 3] float32, MediaPipe landmarks in crop pixels
+    valid: np.ndarray  # [N] bool, whether a face was seen
+    crop: np.ndarray  # [3] float32, left, top, side of the square crop in source pixels
+    source_size: np.ndarray  # [2] int32, width and height of the source, pixels
+    focal: float  # source pixels
+    fps: float  # of the source, before resampling to 25
+    face_model: str  # hash of the face model the parameters belong to
+
+
+class Part(NamedTuple):
+    """A trainable part of the system: a set of players, each with its parameters and its loss.
+
+    A VAE has one player, a GAN two. `losses` is ordered: the players are updated in that order in every step.
+    """
+
+    init: Callable[[Array, Batch], Mapping[str, Params]]  # (key, batch) -> {player: params}
+    losses: Mapping[str, Callable[[Mapping[str, Params], Batch, Array, Array], tuple[Array, Metrics]]]
+    # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics)
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a step changes: saved and restored together."""
+
+    step: Array  # [] int32, steps done
+    params: Mapping[str, Params]  # {player: params}
+    optimiser: Mapping[str, Any]  # {player: optax state}
+    key: Array  # typed PRNG key
