@@ -1,9 +1,33 @@
-"""What every command shares: bad input ends in one line on standard error and exit code 2."""
+"""What every command shares: typed options, and bad input that ends in one line and exit code 2."""
 
+import contextlib
+import io
+import re
 import sys
 from collections.abc import Callable
+from typing import TypeVar
+
+import tyro
 
 from vast_jax.types import UserError
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], argv: list[str] | None = None, *, prog: str, default: T | None = None) -> T:
+    """Reads command-line options into a dataclass. Raises UserError for an unknown option or a bad value."""
+    options = {} if default is None else {"default": default}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=sys.argv[1:] if argv is None else argv, prog=prog, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):  # --help
+            raise
+    # tyro draws its message as a box: its first lines, up to the ruler, say what was wrong
+    lines = [re.sub(r"[╭╮╰╯│─]", " ", line).strip() for line in said.getvalue().splitlines()]
+    words = " ".join(lines[1 : lines.index("", 1)] if "" in lines[1:] else lines[1:])
+    raise UserError(f"{words}; see {prog} --help")
 
 
 def run(main: Callable[[], object]) -> None:

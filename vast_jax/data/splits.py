@@ -19,7 +19,7 @@ _GRID_S1 = frozenset(
     lbbq9s lbiq1s lbwr3s lgas5a lgbs8p lgiz5a lrae5a lrbe8p lriezp lrwl5s lwal2n lwbl7s lwilzp lwwm3a pbao9s
     pbbp5a pbio6p pbwp9a pgay2p pgby4n pgix7s pgwzzp prax1a prbx5a prwd5s pwad2n pwbd7s pwidzp pwwe3a sbaa7a
     sbbh3s sbig4n sbwh7s sgai9a sgbj3a sgii5a sgwp9s sran8n srbo3s srin7a srwo8p swao7a swbv3s swiu4n swwv7s
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 

@@ -1,0 +1,96 @@
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from vast_jax import checkpoint
+from vast_jax.types import UserError
+
+PARAMS = {
+    "model": {
+        "dense": {"kernel": np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4), "bias": np.zeros(4, np.float32)},
+        "low": np.asarray([0.5, 1.5], ml_dtypes.bfloat16),
+        "large": np.asarray([1e6, 1.0], np.float32),
+        "index": np.asarray([3, 70000], np.int32),
+        "mask": np.asarray([True, False]),
+    },
+    "constants": {"mean": np.asarray([0.1, 1234.567], np.float32)},
+}
+CARD = {"part": "style", "config": {"d_style": 128}, "face_model": "a" * 64, "acoustic_model": None, "data": "GRID"}
+
+
+def write(folder):
+    return checkpoint.export(folder, "style", PARAMS, CARD)
+
+
+def test_round_trip(tmp_path):
+    path = write(tmp_path / "new")
+    assert sorted(p.name for p in path.parent.iterdir()) == ["style.json", "style.safetensors"]
+    for given in (path, path.parent):
+        params, card = checkpoint.load(given)
+        dense = params["model"]["dense"]["kernel"]
+        np.testing.assert_array_equal(dense, PARAMS["model"]["dense"]["kernel"].astype(np.float16).astype(np.float32))
+        assert dense.dtype == params["model"]["low"].dtype == np.float32
+        np.testing.assert_array_equal(params["model"]["large"], PARAMS["model"]["large"])  # beyond float16
+        np.testing.assert_array_equal(params["constants"]["mean"], PARAMS["constants"]["mean"])  # kept exact
+        for name in ("index", "mask"):
+            np.testing.assert_array_equal(params["model"][name], PARAMS["model"][name])
+            assert params["model"][name].dtype == PARAMS["model"][name].dtype
+        assert card["config"] == {"d_style": 128} and card["licence"] == "" and card["version"]
+
+
+def test_same_weights_same_file(tmp_path):
+    assert write(tmp_path / "a").read_bytes() == write(tmp_path / "b").read_bytes()
+
+
+def tamper_weights(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def cut_and_restate(path):
+    path.write_bytes(path.read_bytes()[:100])
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": checkpoint.sha256(path)}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (tamper_weights, "sha256 differs"),
+        (cut_and_restate, "not a readable safetensors file"),
+        (lambda path: path.with_suffix(".json").unlink(), "style.json must lie beside it"),
+        (lambda path: path.with_suffix(".json").write_text("{"), "is not a card"),
+        (lambda path: path.with_suffix(".json").write_text("[1]"), "is not a card"),
+        (lambda path: path.unlink(), "exactly one .safetensors file .found: none"),
+        (lambda path: (path.parent / "b.safetensors").touch(), "found: b.safetensors, style.safetensors"),
+    ],
+)
+def test_damage_is_told(tmp_path, damage, said):
+    damage(write(tmp_path))
+    with pytest.raises(UserError, match=said):
+        checkpoint.load(tmp_path)
+
+
+def test_missing(tmp_path):
+    with pytest.raises(UserError, match="no such file or folder"):
+        checkpoint.load(tmp_path / "absent")
+
+
+def test_expect():
+    checkpoint.expect(CARD, part="style", face_model="a" * 64, acoustic_model="b" * 64)
+    with pytest.raises(UserError, match="part 'style' where those of 'renderer'"):
+        checkpoint.expect(CARD, part="renderer")
+    with pytest.raises(UserError, match=r"avatar/x: trained with another face model .aaaaaaaaaaaa, here bbbb"):
+        checkpoint.expect(CARD, face_model="b" * 64, source="avatar/x")
+
+
+def test_overlay_takes_players_or_the_first_one():
+    params = {"a": {"w": np.zeros(2)}, "b": {"w": np.zeros(3)}}
+    both = checkpoint.overlay(params, {"b": {"w": np.ones(3)}, "constants": {}}, "x")
+    assert both["a"]["w"].sum() == 0 and both["b"]["w"].sum() == 3
+    assert checkpoint.overlay(params, {"w": np.ones(2)}, "x")["a"]["w"].sum() == 2
+    with pytest.raises(UserError, match=r"x do not fit the model: a/w is \(5,\), needed \(2,\)"):
+        checkpoint.overlay(params, {"w": np.ones(5)}, "x")

@@ -1,0 +1,45 @@
+from dataclasses import dataclass
+
+import pytest
+
+from vast_jax import cli
+from vast_jax.types import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    steps: int = 3
+    """how many"""
+
+
+def test_options_are_typed_and_have_defaults():
+    assert cli.parse(Options, [], prog="x") == Options(3)
+    assert cli.parse(Options, ["--steps", "5"], prog="x") == Options(5)
+    assert cli.parse(Options, [], prog="x", default=Options(7)) == Options(7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(["--step", "5"], "--step"), (["--steps", "five"], "five"), (["--steps"], "steps")]
+)
+def test_bad_options_are_one_line_that_names_them(arguments, words):
+    with pytest.raises(UserError, match=words) as caught:
+        cli.parse(Options, arguments, prog="x")
+    assert "\n" not in str(caught.value) and "│" not in str(caught.value)
+
+
+def test_a_user_error_is_one_line_and_exit_code_2(capsys):
+    def fail():
+        raise UserError("a.wav: empty\nfile")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run(fail)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: a.wav: empty file\n"
+
+
+def test_other_errors_are_not_hidden():
+    def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run(fail)

@@ -1,0 +1,209 @@
+"""Checkpoints of a run (Orbax: everything, to resume) and shareable weights (safetensors with a JSON card)."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import traverse_util
+from orbax.checkpoint import v1 as ocp
+
+from vast_jax import __version__
+from vast_jax.files import atomic_path, sha256
+from vast_jax.types import TrainState, UserError
+
+if TYPE_CHECKING:
+    import grain  # a second of every command that only loads weights
+
+CARD = {
+    "part": None,  # name of the part, such as "style"
+    "config": {},  # of the model, enough to build it
+    "face_model": None,  # hash of the face model whose parameters the weights speak of; None if of none
+    "acoustic_model": None,  # hash of the acoustic model whose PPG they heard; None if of none
+    "data": "",  # what they were trained on
+    "licence": "",
+    "figures": {},  # of the last evaluation
+}
+
+
+class Run:
+    """The checkpoints of a run: the state and the data iterator, saved and restored together; the last two are kept.
+
+    A save is complete when it returns, and Orbax renames it into place: one that was killed leaves nothing behind that
+    counts. `step` is that of the newest checkpoint, None if there is none.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory).absolute()
+        self._checkpointer = ocp.training.Checkpointer(
+            self.directory,
+            save_decision_policy=_Always(),
+            preservation_policy=ocp.training.preservation_policies.LatestN(2),
+            cleanup_tmp_directories=True,
+        )
+        latest = self._checkpointer.latest
+        self.step: int | None = None if latest is None else latest.step
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._checkpointer.close()
+
+    def save(self, step: int, state: TrainState, data: "grain.DatasetIterator") -> None:
+        """Saves as `step`; returns when it is on disk, so that the state may be donated."""
+        self._checkpointer.save_checkpointables(step, {"state": state, "data": data}, force=True)
+        self.step = step
+
+    def restore(self, like: TrainState, data: "grain.DatasetIterator") -> TrainState:
+        """The newest state, in the shapes and shardings of `like`; `data` is set to where it was."""
+        try:
+            return self._checkpointer.load_checkpointables(self.step, {"state": like, "data": data})["state"]
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            cause = " ".join(str(error).split())[:200]
+            found = self.directory / str(self.step)
+            raise UserError(f"{found} does not fit this version ({cause}): use a new --workdir") from error
+
+
+class _Always:
+    def should_save(self, step, previous_steps, *, context) -> bool:
+        return True
+
+
+def export(
+    directory: str | os.PathLike, name: str, params: Mapping[str, Any], card: Mapping[str, Any], dtype=np.float16
+) -> Path:
+    """Writes NAME.safetensors and NAME.json to share.
+
+    Args:
+        directory: made if missing.
+        name: of both files, without suffix.
+        params: nested dict of arrays, stored under flat names "a/b/c". Floating arrays are stored as `dtype`, but for
+            those under "constants" and those it cannot hold, which stay float32; others keep their type.
+        card: what the weights are (see `CARD`); "version" and "sha256" (of the weights) are added.
+        dtype: of the stored weights.
+
+    Returns:
+        Path of the safetensors file.
+    """
+    path = Path(directory) / f"{name}.safetensors"
+    leaves = traverse_util.flatten_dict(dict(params))
+    flat = {"/".join(key): _storable(key, leaf, dtype) for key, leaf in leaves.items()}
+    with atomic_path(path) as part:
+        safetensors.numpy.save_file(flat, part)
+    card = {**CARD, **card, "version": __version__, "sha256": sha256(path)}
+    with atomic_path(path.with_suffix(".json")) as part:
+        part.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _storable(key: tuple[str, ...], leaf: Any, dtype) -> np.ndarray:
+    array = np.ascontiguousarray(leaf)
+    if array.dtype.kind in "biu":
+        return array
+    array = array.astype(np.float32)  # bfloat16, float64
+    small = key[0] == "constants" or np.max(np.abs(array), initial=0) > np.finfo(dtype).max
+    return array if small else array.astype(dtype)
+
+
+def load(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads what `export` wrote.
+
+    Args:
+        path: the safetensors file, or a folder with exactly one.
+
+    Returns:
+        (params, card): nested dict of numpy arrays, floating ones as float32; the card.
+
+    Raises:
+        UserError: missing, unreadable, without its card, or not the weights that the card describes.
+    """
+    path = _weights_file(Path(path))
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
+        raise UserError(f"{path} has no card: {card_path.name} must lie beside it")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        stated = card["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{card_path} is not a card of weights: export them again") from error
+    if sha256(path) != stated:
+        raise UserError(f"{path} is not the file that {card_path.name} describes (sha256 differs): copy both again")
+    try:
+        flat = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError, KeyError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}): copy it again") from error
+    flat = {name: leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf for name, leaf in flat.items()}
+    return traverse_util.unflatten_dict(flat, sep="/"), card
+
+
+def _weights_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder of weights")
+    files = sorted(path.glob("*.safetensors"))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise UserError(f"{path} must hold exactly one .safetensors file (found: {found}): name the file itself")
+    return files[0]
+
+
+def expect(
+    card: Mapping[str, Any],
+    *,
+    part: str | None = None,
+    face_model: str | None = None,
+    acoustic_model: str | None = None,
+    source: str | os.PathLike = "these weights",
+) -> None:
+    """Checks that weights are what is needed; a value of None, here or in the card, fits everything.
+
+    Args:
+        card: as `load` gives it.
+        part: name of the part they must be of.
+        face_model: hash of the face model whose parameters they must speak of.
+        acoustic_model: hash of the acoustic model whose PPG they must have heard.
+        source: where they come from, for the message.
+
+    Raises:
+        UserError: naming the mismatch.
+    """
+    if part is not None and card.get("part") != part:
+        raise UserError(f"{source}: weights of the part {card.get('part')!r} where those of {part!r} are needed")
+    for key, needed in (("face_model", face_model), ("acoustic_model", acoustic_model)):
+        have = card.get(key)
+        if have is not None and needed is not None and have != needed:
+            raise UserError(
+                f"{source}: trained with another {key.replace('_', ' ')} ({have[:12]}, here {needed[:12]}): "
+                f"use the {key.replace('_', ' ')} it was trained with, or train it again"
+            )
+
+
+def overlay(params: Mapping[str, Any], weights: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The params of all players with those that `weights` has replaced by them.
+
+    Args:
+        params: {player: params}.
+        weights: exported params: {player: params} of one or more players, or the params of the first player alone.
+        source: where the weights come from, for the message.
+
+    Raises:
+        UserError: naming the first array that is missing or has another shape.
+    """
+    weights = {name: value for name, value in weights.items() if name != "constants"}
+    if not set(weights) <= set(params):
+        weights = {next(iter(params)): weights}
+    out = dict(params)
+    for player, new in weights.items():
+        old, new = traverse_util.flatten_dict(dict(params[player]), sep="/"), traverse_util.flatten_dict(new, sep="/")
+        for name in sorted({*old, *new}):
+            shapes = [np.shape(tree[name]) if name in tree else "none" for tree in (new, old)]
+            if shapes[0] != shapes[1]:
+                raise UserError(f"{source} do not fit the model: {player}/{name} is {shapes[0]}, needed {shapes[1]}")
+        out[player] = traverse_util.unflatten_dict(new, sep="/")
+    return out

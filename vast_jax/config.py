@@ -1,0 +1,199 @@
+"""What a training run is told: typed values from a config file, overridden on the command line."""
+
+import contextlib
+import dataclasses
+import difflib
+import importlib.util
+import io
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from vast_jax.files import atomic_path
+from vast_jax.types import UserError
+
+MAY_CHANGE = ("steps", "log_every", "eval_every", "save_every")  # between two starts of one run
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A training run: which part, for how long, and how often to look at it and save it.
+
+    `part` has the methods that `fit` calls (params are numpy, {player: params}):
+
+    - `constants(data_dir) -> {name: array}`: what is measured on the data once, such as mean and deviation;
+    - `part(constants) -> types.Part`: the players with their losses;
+    - `dataset(data_dir, split, batch_size, seed)`: an endless grain dataset of batches, dicts of numpy arrays;
+    - `optimisers(steps) -> {player: optax.GradientTransformation}`;
+    - `report(params, constants, data_dir, out_dir, step) -> {name: number}`: figures, and PNGs written to `out_dir`;
+    - `export(params, constants, directory, data_dir, figures)`: shareable weights, by `checkpoint.export`.
+    """
+
+    part: Any
+    """The part to train, with its own fields."""
+    steps: int
+    """Number of steps of the whole run."""
+    batch_size: int
+    """Examples a step, over all devices."""
+    seed: int = 0
+    """Of the initial weights, the order of the data and all noise."""
+    log_every: int = 50
+    """Steps between two lines of metrics.jsonl."""
+    eval_every: int = 1000
+    """Steps between two evaluations; 0 is at the end only."""
+    save_every: int = 500
+    """Steps between two checkpoints; 0 is at the end only."""
+
+    def __post_init__(self):
+        for name, least in (("steps", 1), ("batch_size", 1), ("log_every", 1), ("eval_every", 0), ("save_every", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{_flag(name)} is {getattr(self, name)}: give {least} or more")
+
+
+def read_config(path: Path) -> Config:
+    """The `config` of a Python file; UserError if the file is missing, broken or has none."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such config file; configs/ has some to start from")
+    spec = importlib.util.spec_from_file_location(f"vast_jax_config_{path.stem}", path)
+    if spec is None:
+        raise UserError(f"{path}: a config is a Python file whose name ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses defined in the file look up their annotations there
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(getattr(module, "config", None), Config):
+        raise UserError(f"{path} defines no `config = Config(part=..., steps=..., batch_size=...)`")
+    return module.config
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A training command after parsing."""
+
+    config: Config
+    data: Path
+    workdir: Path
+    init_from: Path | None
+
+
+def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
+    """Reads `CONFIG.py --data DIR --workdir RUN [--init-from EXPORT] [overrides of fields]`.
+
+    Raises UserError, naming the field, for a field that does not exist or a value that does not fit its type. `--help`
+    prints every field with its type and value, and exits.
+    """
+    usage = f"{prog} CONFIG.py --data DIR --workdir RUN [--init-from EXPORT] [--steps N --part.field VALUE ...]"
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: {usage}\n\n{prog} CONFIG.py --help shows all fields of a config.")
+        sys.exit(0 if argv else 2)
+    if argv[0].startswith("-"):
+        raise UserError(f"the config file comes first: {usage}")
+    config = read_config(Path(argv[0]))
+
+    def command(
+        data: Path,
+        workdir: Path,
+        config: Annotated[type(config), tyro.conf.arg(name="")] = config,
+        init_from: Path | None = None,
+    ) -> Command:
+        """Trains the part of a config. The same command again resumes the run.
+
+        Args:
+            data: Folder of prepared data.
+            workdir: Folder of the run: checkpoints, metrics.jsonl, eval/ and export/.
+            config: The run.
+            init_from: Exported weights to start from; without it, random ones.
+        """
+        return Command(config, data, workdir, init_from)
+
+    return _parse(command, f"{prog} {argv[0]}", argv[1:])
+
+
+def _parse(command, prog: str, args: Sequence[str]) -> Command:
+    """tyro.cli with its boxed error messages turned into a UserError of one line."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, unknown = tyro.cli(
+                command, prog=prog, args=args, config=(tyro.conf.AvoidSubcommands,), return_unknown_args=True
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{_one_line(said.getvalue())} (all fields: {prog} --help)") from None
+    if unknown:
+        raise UserError(_unknown(unknown, prog, parsed.config))
+    return parsed
+
+
+def _one_line(box: str) -> str:
+    """What a boxed message of tyro says."""
+    text = re.sub(r"\x1b\[[0-9;]*m|[╭╮╰╯│─┌┐└┘|+]|-{3,}", " ", box)
+    text = " ".join(text.split())
+    text = re.split(r"Argument helptext:|For full helptext", text)[0].strip()
+    if re.search(r"Missing from|[Rr]equired options", text):
+        return "missing: " + ", ".join(dict.fromkeys(re.findall(r"--[\w.-]+", text)))
+    return re.sub(r"^(Parsing error|Missing argument|Value error) ", "", text)
+
+
+def _unknown(arguments: Sequence[str], prog: str, config: Config) -> str:
+    given = next((a for a in arguments if a.startswith("-")), arguments[0])
+    flags = ["--data", "--workdir", "--init-from", *(_flag(name) for name in _flat(describe(config)))]
+    near = difflib.get_close_matches(given.split("=")[0].replace("_", "-"), flags, n=1)
+    return f"unknown field {given}" + (f", did you mean {near[0]}?" if near else f" (all fields: {prog} --help)")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def describe(value: Any) -> Any:
+    """A config as JSON values: dataclasses become dicts of their fields, with the name of the class."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"class": type(value).__name__, **fields}
+    if isinstance(value, Mapping):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def check_same_run(config: Config, path: Path) -> None:
+    """Compares a config with the config.json of a run; UserError naming the first field that may not change."""
+    try:
+        before = _flat(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): use a new --workdir") from error
+    now = _flat(describe(config))
+    for name in [*now, *(name for name in before if name not in now)]:
+        if name not in MAY_CHANGE and before.get(name) != now.get(name):
+            raise UserError(
+                f"the run in {path.parent} has {name} = {before.get(name)}, this command {now.get(name)}: "
+                "give the same value to resume it, or another --workdir"
+            )
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Writes a config as JSON, for people and for `check_same_run`."""
+    with atomic_path(path) as file:
+        file.write_text(json.dumps(describe(config), indent=2) + "\n")
+
+
+def _flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+    out = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            out |= _flat(value, f"{prefix}{name}.")
+        else:
+            out[prefix + name] = value
+    return out
