@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from vast_jax import audio
+from vast_jax.media import read_speech
+from vast_jax.models.acoustic_model import AcousticModel, Recogniser, clipped_relu, stack_frames
+
+DEMO = Path(audio.__file__).parent / "assets" / "demo_speech.flac"
+SMALL = dict(context=2, dense=16, width=12, dilations=(1, 2), dropout=0.5)
+
+
+@pytest.fixture(params=[False, True], ids=["convolutions", "lstm"])
+def model(request):
+    module = AcousticModel(**SMALL, lstm=request.param)
+    x, mask = np.zeros((1, 8, audio.MELS), np.float32), np.ones((1, 8), bool)
+    return module, jax.jit(module.init)(jax.random.key(0), x, mask)["params"]
+
+
+def features(frames: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((1, frames, audio.MELS)).astype(np.float32)
+
+
+def apply(model, x, mask, key=None):
+    module, params = model
+    return np.asarray(module.apply({"params": params}, x, mask, key))
+
+
+def test_shape_and_collections(model):
+    assert apply(model, features(9), np.ones((1, 9), bool)).shape == (1, 9, len(audio.PHONES))
+
+
+def test_clipped_relu():
+    np.testing.assert_allclose(clipped_relu(np.array([-1.0, 3.0, 25.0])), [0, 3, 20])
+
+
+def test_stacked_frames_lie_where_they_belong():
+    x = np.arange(1.0, 5.0).reshape(1, 4, 1)
+    np.testing.assert_allclose(stack_frames(x, (-1, 0, 2))[0], [[0, 1, 3], [1, 2, 4], [2, 3, 0], [3, 4, 0]])
+
+
+def test_padding_does_not_matter(model):
+    x = features(20)
+    alone = apply(model, x, np.ones((1, 20), bool))
+    padded = np.concatenate([x, 1e3 * features(11, seed=1)], axis=1)
+    np.testing.assert_allclose(apply(model, padded, np.arange(31)[None] < 20)[:, :20], alone, atol=1e-5)
+
+
+def test_view_is_exact():
+    module = AcousticModel(**SMALL)
+    x, mask = features(30), np.ones((1, 30), bool)
+    params = jax.jit(module.init)(jax.random.key(0), x, mask)["params"]
+    seen = jax.jit(jax.grad(lambda x: (module.apply({"params": params}, x, mask)[0, 15] ** 2).sum()))(x)
+    frames = np.flatnonzero(np.abs(seen[0]).sum(-1))
+    assert (frames[0], frames[-1]) == (15 - module.view, 15 + module.view)
+
+
+def test_randomness_is_the_key(model):
+    x, mask = features(20), np.ones((1, 20), bool)
+    one, two = (apply(model, x, mask, jax.random.key(seed)) for seed in (1, 2))
+    assert not np.allclose(one, two)
+    np.testing.assert_array_equal(one, apply(model, x, mask, jax.random.key(1)))
+
+
+def recogniser(short: int, long: int) -> Recogniser:
+    module = AcousticModel(**SMALL)
+    x, mask = np.zeros((1, 8, audio.MELS), np.float32), np.ones((1, 8), bool)
+    params = jax.jit(module.init)(jax.random.key(0), x, mask)["params"]
+    constants = {"mean": np.full(audio.MELS, -5.0, np.float32), "std": np.full(audio.MELS, 3.0, np.float32)}
+    out = Recogniser(module, params, constants, hash="")
+    out.SHORT, out.LONG = short, long
+    return out
+
+
+def test_pieces_are_the_whole():
+    signal = 0.1 * np.random.default_rng(0).standard_normal(100 * audio.SAMPLES_PER_FRAME).astype(np.float32)
+    whole = recogniser(256, 256).posteriors(signal)
+    np.testing.assert_allclose(recogniser(16, 24).posteriors(signal), whole, atol=1e-5)
+    np.testing.assert_allclose(whole.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [0, 1, 7])
+def test_any_length(frames):
+    signal = np.zeros(frames * audio.SAMPLES_PER_FRAME + 3, np.float32)
+    assert recogniser(16, 24)(signal, frames).shape == (frames, len(audio.PHONES))
+
+
+def test_shipped_weights_hear_speech_and_silence():
+    model = audio.load_acoustic()
+    assert len(model.hash) == 64
+    speech = read_speech(DEMO)
+    ppg = model(speech, audio.video_frames(len(speech), audio.SAMPLE_RATE))
+    assert ppg.dtype == np.float32
+    np.testing.assert_allclose(ppg.sum(-1), 1, atol=1e-5)
+    assert ppg[:4, audio.SILENCE].min() > 0.5  # the recording begins and ends with a fifth of a second of silence
+    assert (ppg[:, audio.SILENCE] > 0.5).mean() < 0.4
+    assert model(np.zeros(16000, np.float32), 25)[:, audio.SILENCE].min() > 0.9
+    assert {audio.PHONES[i] for i in ppg.argmax(-1)} >= {"L", "OW", "S", "SH", "N", "IY"}

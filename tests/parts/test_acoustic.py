@@ -1,0 +1,130 @@
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from vast_jax import audio, checkpoint
+from vast_jax.data import augmentation
+from vast_jax.data.labels import UNLABELLED, Utterance, write
+from vast_jax.parts.acoustic import AcousticPart
+from vast_jax.training import Config, init_state, train_step
+
+PART = AcousticPart(context=1, dense=24, width=24, dilations=(1, 2), window=10, learning_rate=1e-2)
+
+
+def tone(pitch: float, frames: int) -> np.ndarray:
+    return np.round(6000 * np.sin(2 * np.pi * pitch * np.arange(frames * 640) / 16000)).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three "phones": a low tone, a high tone and silence, half a second each."""
+    sounds = [(tone(300, 12), 2), (tone(3000, 12), 7), (np.zeros(12 * 640, np.int16), audio.SILENCE)]
+    rng = np.random.default_rng(0)
+
+    def utterance(name: str) -> Utterance:
+        order = rng.permutation(3)
+        speech = np.concatenate([sounds[i][0] for i in order])
+        labels = np.concatenate([np.full(24, sounds[i][1], np.uint8) for i in order])
+        labels[rng.integers(len(labels))] = UNLABELLED
+        return Utterance(name, speech, labels)
+
+    directory = tmp_path_factory.mktemp("data") / "labels"
+    splits = {"train": [utterance(f"tones/{i}") for i in range(6)], "held_out": [utterance("tones/held")]}
+    write(splits, directory)
+    return directory
+
+
+def test_batches_are_seeded_and_whole(data):
+    batch = PART.dataset(data, "train", 4, seed=3)[5]
+    again = PART.dataset(data, "train", 4, seed=3)[5]
+    assert batch["fbank"].shape == (4, 20, audio.MELS) and batch["fbank"].dtype == np.float32
+    assert batch["labels"].shape == batch["mask"].shape == (4, 20)
+    for name in batch:
+        np.testing.assert_array_equal(batch[name], again[name])
+    assert not np.array_equal(batch["fbank"], PART.dataset(data, "train", 4, seed=4)[5]["fbank"])
+
+
+def test_unlabelled_and_masked_frames_do_not_count(data):
+    batch = dict(PART.dataset(data, "train", 4, seed=0)[0])
+    part = PART.part(PART.constants(data))
+    params = part.init(jax.random.key(0), batch)
+    loss = functools.partial(part.losses["acoustic"], params, key=None, progress=0.0)
+    batch["labels"] = batch["labels"].copy()
+    batch["labels"][:, 10:] = UNLABELLED
+    kept = loss(batch)[0]
+    relabelled = {**batch, "labels": np.where(np.arange(20) >= 10, 5, batch["labels"])}
+    assert loss(relabelled)[0] != kept
+    # masked frames are also unseen: only what lies beyond the view of the first frames stays the same
+    batch["mask"] = np.arange(20)[None].repeat(4, 0) < 14
+    assert np.isfinite(loss(batch)[0])
+    batch["fbank"] = np.where(batch["mask"][..., None], batch["fbank"], 1e6).astype(np.float32)
+    assert np.isfinite(loss(batch)[0])
+
+
+def test_learns_exports_and_reports(data, tmp_path):
+    constants, dataset = PART.constants(data), PART.dataset(data, "train", 8, seed=0)
+    part, optimisers = PART.part(constants), PART.optimisers(60)
+    state = init_state(Config(part=PART, steps=60, batch_size=8), part, dataset[0])
+    step = jax.jit(functools.partial(train_step, part, optimisers, 60))
+    losses = []
+    for i in range(60):
+        state, metrics = step(state, dataset[i])
+        losses.append(float(metrics["acoustic/loss"]))
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+
+    params = jax.device_get(state.params)
+    figures = PART.report(params, constants, data, tmp_path, 60)
+    assert figures["accuracy_tones"] > 0.8 and figures["digital_silence"] > 0.5
+    assert {path.name for path in tmp_path.glob("*.png")} == {"tones.png", "confusion.png"}
+
+    PART.export(params, constants, tmp_path / "export", data, figures)
+    recogniser = audio.load_acoustic(tmp_path / "export")
+    _, card = checkpoint.load(tmp_path / "export")
+    assert recogniser.hash == card["sha256"] and card["data"] == "tones"
+    ppg = recogniser(tone(300, 25).astype(np.float32) / 32768, 25)
+    assert ppg.shape == (25, 41) and (ppg[2:-2].argmax(-1) == 2).mean() > 0.8
+
+
+def test_cut_follows_the_pace():
+    labels = np.repeat(np.arange(40, dtype=np.uint8), 3)
+    speech = np.repeat(labels.astype(np.int16) * 100, 320)
+    for seed in range(5):
+        cut, cut_labels = augmentation.cut(Utterance("a", speech, labels), 20, np.random.default_rng(seed))
+        assert cut.shape == (20 * 640,) and cut_labels.shape == (40,)
+        heard = np.round(cut.reshape(40, 320)[:, 160] * 32768 / 100)
+        assert np.abs(heard - cut_labels).max() <= 1
+
+
+def test_beyond_the_utterance_is_silence():
+    short = Utterance("a", np.full(640 * 4, 1000, np.int16), np.full(8, 5, np.uint8))
+    speech, labels = augmentation.cut(short, 20, np.random.default_rng(0))
+    still = speech.reshape(40, 320).any(1) == 0
+    assert still.sum() > 25 and (labels[still] == audio.SILENCE).all() and (labels == 5).sum() >= 6
+
+
+def test_distortion_keeps_labels_true():
+    speech, labels = np.full(640 * 20, 0.1, np.float32), np.full(40, 5, np.uint8)
+    for seed in range(20):
+        out, new = augmentation.distort(speech, labels, np.random.default_rng(seed))
+        assert np.isfinite(out).all() and np.abs(out).max() <= 1
+        assert set(np.unique(new)) <= {5, audio.SILENCE}
+    np.testing.assert_array_equal(labels, 5)
+
+
+def test_colour_stays_on_the_floor_for_silence():
+    silence, mean = audio.log_fbank(np.zeros(640 * 10, np.float32)), np.zeros(audio.MELS)
+    out = augmentation.colour(silence, mean, np.random.default_rng(0))
+    assert out.shape == silence.shape and out.min() >= np.log(audio.FLOOR) - 1e-5
+
+
+def test_the_papers_layer_along_time_fits_the_loop(data):
+    part = AcousticPart(context=1, dense=8, width=8, lstm=True, window=5)
+    batch = part.dataset(data, "train", 2, seed=0)[0]
+    trained = part.part(part.constants(data))
+    start = functools.partial(init_state, Config(part=part, steps=2, batch_size=2), trained)
+    step = functools.partial(train_step, trained, part.optimisers(2), 2)
+    state = jax.eval_shape(start, batch)  # traced only: compiling its gradient takes half a minute
+    after, _ = jax.eval_shape(step, state, batch)
+    assert jax.tree.map(np.shape, after.params) == jax.tree.map(np.shape, state.params)

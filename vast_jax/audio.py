@@ -1,0 +1,98 @@
+"""Speech as numbers: log mel filter bank at 50 Hz and phonetic posteriorgrams (PPG) at the video's 25 Hz (spec 6).
+
+Every signal is first padded or trimmed to whole video frames, so the counts are exact: T video frames are 640 T samples
+and 2T filter-bank frames, the i-th of them centred on (i + 0.5) * 20 ms. The step from 50 to 25 Hz happens here only.
+"""
+
+import functools
+import os
+from typing import Literal
+
+import numpy as np
+
+SAMPLE_RATE = 16000  # Hz
+SAMPLES_PER_FRAME = 640  # of a video frame, 40 ms at 25 frames a second
+WINDOW = 640  # samples, 40 ms, Hann
+HOP = 320  # samples, 20 ms: 50 frames a second
+FFT = 1024
+MELS = 80
+MEL_RANGE = (20.0, 8000.0)  # Hz
+FLOOR = 1e-6  # power; 16-bit rounding noise lies below it, so digital silence and a dithered one look alike
+PHONES = (
+    *("SIL", "NSN"),  # silence; a noise of the speaker (breath, cough)
+    *("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"),
+    *("B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG"),
+    *("P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"),
+)  # ARPAbet without stress
+SILENCE = PHONES.index("SIL")
+_FRAMES_AT_ONCE = 4096  # keeps the memory of an hour of speech flat
+
+_VIDEO_FPS = SAMPLE_RATE // SAMPLES_PER_FRAME
+
+
+def video_frames(n_samples: int, rate: int) -> int:
+    """Video frames that cover `n_samples` at `rate` Hz: ceil(25 n / rate)."""
+    return -(-_VIDEO_FPS * n_samples // rate)
+
+
+def fit(signal: np.ndarray, n_frames: int) -> np.ndarray:
+    """`signal` [n] padded with zeros or trimmed to exactly the samples of `n_frames` video frames, [640 n_frames]."""
+    length = n_frames * SAMPLES_PER_FRAME
+    return np.pad(signal[:length], (0, max(0, length - len(signal))))
+
+
+@functools.cache
+def _filters() -> tuple[np.ndarray, np.ndarray]:
+    """Hann window [640] (periodic) and the triangles of librosa.filters.mel(htk=True, norm=None), [513, 80]."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    low, high = (2595 * np.log10(1 + f / 700) for f in MEL_RANGE)
+    corners = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
+    hertz = np.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1)[:, None]
+    rising = (hertz - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    falling = (corners[2:] - hertz) / (corners[2:] - corners[1:-1])
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    return window.astype(np.float32), triangles.astype(np.float32)
+
+
+def log_fbank(signal: np.ndarray) -> np.ndarray:
+    """Natural log of the mel power spectrum, [..., 640 T] float in [-1, 1] -> [..., 2T, 80] float32.
+
+    Frame i sees the 40 ms around (i + 0.5) * 20 ms; beyond its ends the signal is silence. There is no normalisation
+    of level: digital silence is the constant log(1e-6) whatever comes before or after it, and frames depend on their
+    own samples only.
+    """
+    if signal.shape[-1] % SAMPLES_PER_FRAME:
+        raise ValueError(f"{signal.shape[-1]} samples are no whole number of video frames: call fit first")
+    window, mel = _filters()
+    edge = (WINDOW - HOP) // 2
+    padded = np.pad(signal.astype(np.float32), [(0, 0)] * (signal.ndim - 1) + [(edge, edge)])
+    frames = signal.shape[-1] // HOP
+    out = np.empty((*signal.shape[:-1], frames, MELS), np.float32)
+    if not frames:
+        return out
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=-1)[..., ::HOP, :]
+    for start in range(0, frames, _FRAMES_AT_ONCE):
+        part = slice(start, start + _FRAMES_AT_ONCE)
+        power = np.square(np.abs(np.fft.rfft(windows[..., part, :] * window, FFT)))
+        out[..., part, :] = np.log(np.maximum(power @ mel, FLOOR))
+    return out
+
+
+def to_video_rate(x: np.ndarray, mode: Literal["centre", "voca"] = "centre") -> np.ndarray:
+    """From 50 to 25 Hz, [..., 2T, C] -> [..., T, C].
+
+    "centre" interpolates at the middle of each video frame, which is the mean of its two frames; "voca" is what VOCA's
+    interpolation at j / 25 against i / 50 comes to: frames 0, 2, 4, ...
+    """
+    return (x[..., 0::2, :] + x[..., 1::2, :]) / 2 if mode == "centre" else x[..., 0::2, :]
+
+
+def load_acoustic(path: str | os.PathLike | None = None) -> "AcousticModel":  # noqa: F821
+    """The acoustic model of an export folder or .safetensors file; None: the one shipped with the package.
+
+    The result has `.hash`, the sha256 of the weights, and is called as model(signal float [n] at 16 kHz, n_frames)
+    -> PPG float32 [n_frames, 41], each row a distribution over PHONES. UserError: see checkpoint.load.
+    """
+    from vast_jax.models.acoustic_model import Recogniser  # JAX is slow to import; features do not need it
+
+    return Recogniser.load(path)

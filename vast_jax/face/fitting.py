@@ -1,0 +1,216 @@
+"""Fits the parametric face to landmarks by Levenberg-Marquardt in JAX (energy of Wood et al. 2022, spec 7).
+
+For every frame: residuals (projected landmark - detected) / sigma by region, a quadratic prior on identity and
+expression, and soft bounds that keep each expression activation in [0, 1]. Rotations are updated by a left
+increment, R <- exp(delta) R, which has no singularity. Jacobians are analytic: the model is linear.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vast_jax.face.landmarks import CONTOUR, LEFT_EYE, LEFT_IRIS, LIPS, OUTER_EYE_CORNERS, RIGHT_EYE, RIGHT_IRIS
+from vast_jax.face.model import FaceModel, LandmarkBasis
+from vast_jax.face.rasterise import Camera
+from vast_jax.types import Array
+
+CHUNK = 25  # frames solved at once: one compilation for clips of any length, and little padding
+SIGMA, SIGMA_SHARP, SIGMA_CONTOUR = 1.5, 1.0, 3.0  # pixels at the 256 crop: elsewhere, lips and eyes, face contour
+IDENTITY_PRIOR = 20.0  # weaker ones fit better and look inhuman
+EXPRESSION_PRIOR = 1.0
+EXPRESSION_PRIORS = {"mouthClose": 8.0}  # it fights jawOpen over the same landmarks
+IDENTITY_STAGE = 6.0  # times the expression prior while identity is sought, so that it explains what never moves
+BOUND = 300.0  # weight of leaving [0, 1]
+
+
+class Pose(NamedTuple):
+    """State of N frames: what the solver moves."""
+
+    expression: Array  # [N, D]
+    rotation: Array  # [N, 3, 3] head to camera
+    translation: Array  # [N, 3] mm
+
+
+class Problem(NamedTuple):
+    """What stays fixed over the iterations."""
+
+    neutral: Array  # [478, 3] mm
+    identity: Array  # [I, 478, 3]
+    expression: Array  # [D, 478, 3]
+    weight: Array  # [478] 1 / sigma, 0 for landmarks left out
+    prior: Array  # [D] weights of the squared activations
+    identity_prior: Array  # []
+    camera: Camera  # pixels
+
+
+def problem(model: FaceModel, basis: LandmarkBasis, camera: Camera) -> Problem:
+    """The fitting problem of one camera; irises are left out, for they turn with the gaze."""
+    sigma = np.full(478, SIGMA, np.float32)
+    sigma[CONTOUR] = SIGMA_CONTOUR
+    sigma[np.r_[LIPS, LEFT_EYE, RIGHT_EYE]] = SIGMA_SHARP
+    weight = 1 / sigma
+    weight[np.r_[LEFT_IRIS, RIGHT_IRIS]] = 0
+    prior = [EXPRESSION_PRIORS.get(name, EXPRESSION_PRIOR) for name in model.expression_names]
+    camera = Camera(*(np.float32(value) for value in camera))
+    arrays = basis.neutral, basis.identity, basis.expression
+    return Problem(*arrays, weight, np.asarray(prior, np.float32), np.float32(IDENTITY_PRIOR), camera)
+
+
+def initial_pose(fixed: Problem, target: np.ndarray) -> Pose:
+    """Frontal, at the depth the distance of the eye corners says; target [N, 478, 2]."""
+    corners = np.asarray(OUTER_EYE_CORNERS)
+    model, image = np.asarray(fixed.neutral)[corners], target[:, corners]
+    size = np.maximum(np.linalg.norm(np.ptp(image, axis=1), axis=-1), 1.0)
+    depth = fixed.camera.focal * np.linalg.norm(np.ptp(model, axis=0)) / size
+    centre = image.mean(1) - np.array([fixed.camera.cx, fixed.camera.cy])
+    place = np.c_[centre * (depth / fixed.camera.focal)[:, None], depth] - model.mean(0)
+    count, width = len(target), len(fixed.expression)
+    rotation = np.broadcast_to(np.eye(3, dtype=np.float32), (count, 3, 3))
+    return Pose(np.zeros((count, width), np.float32), rotation, place.astype(np.float32))
+
+
+@jax.jit
+def fit_frames(
+    fixed: Problem, identity: Array, pose: Pose, target: Array, free_pose: Array, iterations: Array = 10
+) -> Pose:
+    """Expression and pose of independent frames [N] for a known identity [I]; target [N, 478, 2] pixels.
+
+    free_pose: 1 to move rotation and translation, 0 to hold them.
+    """
+    person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
+
+    def normal_equations(pose, target):
+        residual, _, jacobian = _linearise(fixed, person, pose, target)
+        jacobian = jacobian.at[:, -6:].multiply(free_pose)
+        slope, curvature = _prior(fixed, pose.expression)
+        matrix = jacobian.T @ jacobian + jnp.diag(jnp.pad(curvature, (0, 6)))
+        return matrix + (1 - free_pose) * jnp.diag(jnp.arange(len(matrix)) >= len(slope)), (
+            jacobian.T @ residual + jnp.pad(slope, (0, 6))
+        )
+
+    def energy(pose, target):
+        return _energy(fixed, person, pose, target)
+
+    def one_frame(pose, target):
+        def step(_, state):
+            pose, _, damping = state
+            matrix, gradient = normal_equations(pose, target)
+            damped = matrix + jnp.diag(damping * jnp.diag(matrix) + 1e-6)
+            candidate = _move(pose, -jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(damped), True), gradient))
+            return _accept(state, (candidate, energy(candidate, target)))
+
+        start = (pose, energy(pose, target), jnp.float32(1e-3))
+        return jax.lax.fori_loop(0, iterations, step, start)[0]
+
+    return jax.vmap(one_frame)(pose, target)
+
+
+@jax.jit
+def fit_identity(fixed: Problem, pose: Pose, target: Array, iterations: Array = 12) -> tuple[Array, Pose]:
+    """One identity [I] shared by N frames, together with their expressions and poses; target [N, 478, 2] pixels.
+
+    The frames meet only in the identity, so each step eliminates them one by one (Schur complement).
+    """
+    count = fixed.identity.shape[0]
+
+    def energy(identity, pose):
+        person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
+        frames = jax.vmap(lambda p, t: _energy(fixed, person, p, t))(pose, target)
+        return frames.sum() + 0.5 * fixed.identity_prior * jnp.sum(identity**2)
+
+    def blocks(person, pose, target):
+        residual, to_pixels, own = _linearise(fixed, person, pose, target)
+        shared = jnp.einsum("lij,nlj->lin", to_pixels, fixed.identity).reshape(-1, count)
+        slope, curvature = _prior(fixed, pose.expression)
+        matrix = own.T @ own + jnp.diag(jnp.pad(curvature, (0, 6)))
+        gradient = own.T @ residual + jnp.pad(slope, (0, 6))
+        return matrix, own.T @ shared, shared.T @ shared, gradient, shared.T @ residual
+
+    def step(_, state):
+        (identity, pose), _, damping = state
+        person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
+        own, mixed, shared, gradient, shared_gradient = jax.vmap(partial(blocks, person))(pose, target)
+        factor = jnp.linalg.cholesky(own + jax.vmap(jnp.diag)(damping * jnp.diagonal(own, axis1=1, axis2=2) + 1e-6))
+        solve = jax.vmap(lambda factor, right: jax.scipy.linalg.cho_solve((factor, True), right))
+        eliminated = solve(factor, jnp.concatenate([mixed, gradient[..., None]], -1))
+        total = shared.sum(0) + fixed.identity_prior * jnp.eye(count)
+        total = total + damping * jnp.diag(jnp.diag(total))
+        reduced = total - jnp.einsum("fpi,fpj->ij", mixed, eliminated[..., :-1])
+        right = shared_gradient.sum(0) + fixed.identity_prior * identity
+        right = right - jnp.einsum("fpi,fp->i", mixed, eliminated[..., -1])
+        change = -jnp.linalg.solve(reduced, right)
+        moves = -eliminated[..., -1] - jnp.einsum("fpi,i->fp", eliminated[..., :-1], change)
+        candidate = identity + change, jax.vmap(_move)(pose, moves)
+        return _accept(state, (candidate, energy(*candidate)))
+
+    start = (jnp.zeros(count), pose)
+    state = (start, energy(*start), jnp.float32(1e-2))
+    return jax.lax.fori_loop(0, iterations, step, state)[0]
+
+
+def predict(fixed: Problem, identity: Array, pose: Pose) -> Array:
+    """The model's landmarks [N, 478, 2] in pixels."""
+    person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
+    head = person + jnp.einsum("nd,dlc->nlc", pose.expression, fixed.expression)
+    return _project(fixed.camera, jnp.einsum("nij,nlj->nli", pose.rotation, head) + pose.translation[:, None])
+
+
+def _project(camera: Camera, points: Array) -> Array:
+    return points[..., :2] / points[..., 2:] * camera.focal + jnp.stack([camera.cx, camera.cy])
+
+
+def _linearise(fixed: Problem, person: Array, pose: Pose, target: Array) -> tuple[Array, Array, Array]:
+    """One frame: residual [956], d residual / d head point [478, 2, 3], Jacobian [956, D + 6]."""
+    head = person + jnp.einsum("d,dlc->lc", pose.expression, fixed.expression)
+    turned = head @ pose.rotation.T
+    x, y, z = (turned + pose.translation).T
+    zero, scale = jnp.zeros_like(x), fixed.weight * fixed.camera.focal / z
+    to_camera = scale[:, None, None] * jnp.stack(
+        [jnp.stack([zero + 1, zero, -x / z], -1), jnp.stack([zero, zero + 1, -y / z], -1)], 1
+    )
+    to_pixels = to_camera @ pose.rotation
+    by_expression = jnp.einsum("lij,dlj->lid", to_pixels, fixed.expression)
+    a, b, c = turned.T
+    cross = jnp.stack([jnp.stack(row, -1) for row in ((zero, c, -b), (-c, zero, a), (b, -a, zero))], 1)
+    jacobian = jnp.concatenate([by_expression, to_camera @ cross, to_camera], -1)
+    residual = (_project(fixed.camera, turned + pose.translation) - target) * fixed.weight[:, None]
+    return residual.reshape(-1), to_pixels, jacobian.reshape(residual.size, -1)
+
+
+def _excess(expression: Array) -> Array:
+    return jnp.minimum(expression, 0) + jnp.maximum(expression - 1, 0)
+
+
+def _prior(fixed: Problem, expression: Array) -> tuple[Array, Array]:
+    """Gradient and (diagonal) curvature [D] of prior and soft bounds."""
+    excess = _excess(expression)
+    return fixed.prior * expression + BOUND * excess, fixed.prior + BOUND * (excess != 0)
+
+
+def _energy(fixed: Problem, person: Array, pose: Pose, target: Array) -> Array:
+    head = person + jnp.einsum("d,dlc->lc", pose.expression, fixed.expression)
+    points = _project(fixed.camera, head @ pose.rotation.T + pose.translation)
+    data = jnp.sum(((points - target) * fixed.weight[:, None]) ** 2)
+    return 0.5 * (data + jnp.sum(fixed.prior * pose.expression**2) + BOUND * jnp.sum(_excess(pose.expression) ** 2))
+
+
+def _move(pose: Pose, change: Array) -> Pose:
+    turn, shift = change[-6:-3], change[-3:]
+    angle = jnp.sqrt(jnp.sum(turn**2) + 1e-20)
+    x, y, z = turn / angle
+    zero = jnp.zeros_like(x)
+    cross = jnp.stack([jnp.stack(row) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))])
+    increment = jnp.eye(3) + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * cross @ cross
+    return Pose(pose.expression + change[:-6], increment @ pose.rotation, pose.translation + shift)
+
+
+def _accept(state: tuple, candidate: tuple) -> tuple:
+    """Keeps the better of the current and the candidate (parameters, energy); damping follows."""
+    current, cost, damping = state
+    better = candidate[1] < cost
+    parameters = jax.tree.map(lambda new, old: jnp.where(better, new, old), candidate[0], current)
+    damping = jnp.clip(jnp.where(better, damping / 5, damping * 8), 1e-7, 1e6)
+    return parameters, jnp.where(better, candidate[1], cost), damping

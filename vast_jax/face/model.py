@@ -1,0 +1,171 @@
+"""The parametric face: a linear head (identity and ARKit-named expression) with eyes that turn.
+
+Head frame: millimetres, x to the image right (the subject's left), y down, z forward away from the camera, so that
+the face looks along -z; the origin lies in the middle of the head.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vast_jax.files import sha256
+from vast_jax.types import Array, UserError
+
+ASSET = Path(__file__).parent.parent / "assets" / "head.npz"
+PART_NAMES = (
+    "skin",
+    "lips",
+    "brows",
+    "eye_left",
+    "eye_right",
+    "upper_teeth",
+    "lower_teeth",
+    "tongue",
+    "mouth_inside",
+    "scalp",
+    "body",
+)
+LEFT, RIGHT = 0, 1  # the subject's
+IRIS_LANDMARKS = (tuple(range(473, 478)), tuple(range(468, 473)))  # of the left, then of the right eye
+
+
+@dataclass(frozen=True, eq=False)
+class FaceModel:
+    """V vertices, F triangles, I identity and D expression parameters."""
+
+    neutral: np.ndarray  # [V, 3] float32, mm
+    identity_basis: np.ndarray  # [I, V, 3] float32, mm per standard deviation of people
+    expression_basis: np.ndarray  # [D, V, 3] float32, mm per unit activation
+    expression_names: tuple[str, ...]  # D names, ARKit's where the shape is ARKit's
+    triangles: np.ndarray  # [F, 3] int32, counter-clockwise seen from outside
+    part: np.ndarray  # [V] uint8, index into PART_NAMES
+    regions: dict[str, np.ndarray]  # name -> [V] bool
+    paint: dict[str, np.ndarray]  # name -> [V] float32 in [0, 1], soft masks and "hair" in mm, for the built-in avatar
+    eye_centres: np.ndarray  # [2, 3] float32, left and right, of the mean head
+    landmark_triangles: np.ndarray  # [478, 3] int32 vertex indices
+    landmark_weights: np.ndarray  # [478, 3] float32 barycentric
+    landmark_offset: np.ndarray  # [478, 3] float32, mm: what the detector calls the landmark, minus the mesh point
+    hash: str  # names the parameter space: a file with the same hash differs in looks or landmarks at most
+
+
+class LandmarkBasis(NamedTuple):
+    """The face model at the 478 landmarks alone: point = neutral + identity . b + expression . e (irises before gaze).
+
+    With gaze, iris landmarks `iris[eye]` turn about `eye_centres[eye]` + identity . b.
+    """
+
+    neutral: np.ndarray  # [478, 3] float32, offset included
+    identity: np.ndarray  # [I, 478, 3] float32
+    expression: np.ndarray  # [D, 478, 3] float32
+    iris: np.ndarray  # [2, 5] int32, landmark numbers of the left and right iris
+    eye_centres: np.ndarray  # [2, 3] float32
+    eye_centres_identity: np.ndarray  # [I, 2, 3] float32
+
+
+@lru_cache(maxsize=2)
+def load_face_model(path: str | PathLike | None = None) -> FaceModel:
+    """Reads a face model file; None means the shipped head. Raises UserError if it cannot be read."""
+    path = Path(path or ASSET)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        regions = {name[7:]: arrays[name].astype(bool) for name in arrays if name.startswith("region_")}
+        paint = {name[6:]: arrays[name].astype(np.float32) for name in arrays if name.startswith("paint_")}
+        floats = ("neutral", "identity_basis", "expression_basis", "eye_centres", "landmark_weights", "landmark_offset")
+        return FaceModel(
+            **{name: np.ascontiguousarray(arrays[name], np.float32) for name in floats},
+            expression_names=tuple(str(name) for name in arrays["expression_names"]),
+            triangles=arrays["triangles"].astype(np.int32),
+            part=arrays["part"].astype(np.uint8),
+            regions=regions,
+            paint=paint,
+            landmark_triangles=arrays["landmark_triangles"].astype(np.int32),
+            hash=str(arrays["hash"]) if "hash" in arrays else sha256(path),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is not a readable face model ({error}); reinstall vast_jax or name another") from error
+
+
+def gaze_rotation(gaze: Array, xp=np) -> Array:
+    """Rotation matrices [..., 3, 3] of gaze angles [..., 2] = (yaw, pitch) in radians.
+
+    Positive yaw looks to the image right (the subject's left), positive pitch looks down. `xp` is numpy or jax.numpy.
+    """
+    cy, sy = xp.cos(gaze[..., 0]), xp.sin(gaze[..., 0])
+    cp, sp = xp.cos(gaze[..., 1]), xp.sin(gaze[..., 1])
+    zero = xp.zeros_like(cy)
+    # Ry(-yaw) @ Rx(pitch) applied to (0, 0, -1) gives (sin yaw cos pitch, sin pitch, -cos yaw cos pitch).
+    rows = [[cy, -sy * sp, -sy * cp], [zero, cp, -sp], [sy, cy * sp, cy * cp]]
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def vertices(model: FaceModel, identity: np.ndarray, expression: np.ndarray, gaze: np.ndarray | None = None):
+    """Vertices [N, V, 3] float32 in mm, head frame, of one identity [I] in N expressions [N, D].
+
+    `gaze` [N, 4]: yaw and pitch of the left, then of the right eye, radians; None looks straight ahead.
+    """
+    identity = np.asarray(identity, np.float32)
+    expression = np.asarray(expression, np.float32)
+    person = model.neutral + np.einsum("i,ivc->vc", identity, model.identity_basis, optimize=True)
+    count = len(model.expression_basis)
+    moved = expression @ model.expression_basis.reshape(count, -1)
+    moved = person + moved.reshape(len(expression), *person.shape)
+    if gaze is not None:
+        rotation = gaze_rotation(np.asarray(gaze, np.float32).reshape(-1, 2, 2))
+        for eye, name in enumerate(("eye_left", "eye_right")):
+            ball = np.flatnonzero(model.regions[name])
+            shift = person[ball].mean(0) - model.neutral[ball].mean(0)
+            centre = model.eye_centres[eye] + shift
+            moved[:, ball] = np.einsum("nij,nvj->nvi", rotation[:, eye], moved[:, ball] - centre) + centre
+    return moved
+
+
+def landmarks(model: FaceModel, vertices: np.ndarray) -> np.ndarray:
+    """MediaPipe's 478 landmarks [N, 478, 3] in mm of vertices [N, V, 3] in the head frame."""
+    corners = vertices[:, model.landmark_triangles]  # [N, 478, 3 corners, 3]
+    return np.einsum("lk,nlkc->nlc", model.landmark_weights, corners) + model.landmark_offset
+
+
+def landmark_basis(model: FaceModel) -> LandmarkBasis:
+    """The linear face model at the landmarks alone, what a tracker needs."""
+
+    def at(field: np.ndarray) -> np.ndarray:
+        return np.einsum("lk,...lkc->...lc", model.landmark_weights, field[..., model.landmark_triangles, :])
+
+    balls = [model.regions[name] for name in ("eye_left", "eye_right")]
+    return LandmarkBasis(
+        neutral=at(model.neutral) + model.landmark_offset,
+        identity=at(model.identity_basis),
+        expression=at(model.expression_basis),
+        iris=np.asarray(IRIS_LANDMARKS, np.int32),
+        eye_centres=model.eye_centres,
+        eye_centres_identity=np.stack([model.identity_basis[:, ball].mean(1) for ball in balls], axis=1),
+    )
+
+
+def mouth_offset(model: FaceModel) -> np.ndarray:
+    """How far [D] mm each expression parameter moves the mouth region at most (paper, section 3.4).
+
+    The shapes are linear with range [0, 1], so full activation is the furthest point of the range.
+    """
+    return np.linalg.norm(model.expression_basis[:, model.regions["mouth"]], axis=-1).max(1)
+
+
+def split_by_mouth_offset(model: FaceModel, threshold_mm: float = 2.0, count: int | None = None):
+    """Splits the expression parameters into those strongly and weakly tied to speech (paper, section 3.4).
+
+    Args:
+      threshold_mm: parameters that move the mouth region by at least this are strong.
+      count: the number of strong parameters instead of a threshold (85 of 233 in the paper).
+
+    Returns:
+      (strong, weak): int32 index arrays, each in ascending order; together a partition of range(D).
+    """
+    offset = mouth_offset(model)
+    order = np.argsort(-offset, kind="stable")
+    count = int((offset >= threshold_mm).sum()) if count is None else count
+    return np.sort(order[:count]).astype(np.int32), np.sort(order[count:]).astype(np.int32)

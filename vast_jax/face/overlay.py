@@ -1,0 +1,56 @@
+"""A picture to judge a track by: detected and fitted landmarks over the frames, and the fitted head beside them."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from vast_jax.face.landmarks import CROP
+from vast_jax.face.model import FaceModel, landmarks
+from vast_jax.face.rasterise import camera_of, place, project
+from vast_jax.face.shading import shade
+from vast_jax.types import FaceTrack
+
+_DETECTED, _FITTED = (60, 230, 60), (255, 60, 60)  # RGB
+_SHIFT = 4  # fractional bits of OpenCV's sub-pixel coordinates
+
+
+def overlay(track: FaceTrack, frames: Sequence[np.ndarray], model: FaceModel, indices: Sequence[int]) -> np.ndarray:
+    """A contact sheet, one column a frame: the crop, landmarks (detected green, fitted red), the shaded head.
+
+    frames: the crops uint8 [256, 256, 3] that belong to `indices`, in that order. Returns uint8 [3 * 256, 256 n, 3].
+    """
+    indices = np.asarray(indices, int)
+    camera = camera_of(track)
+    vertices = place(
+        model,
+        track.identity,
+        track.expression[indices],
+        track.rotation[indices],
+        track.translation[indices],
+        track.gaze[indices],
+    )
+    fitted = project(landmarks_in_camera(model, track, indices), camera)[..., :2]
+    heads = shade(model, vertices, camera)
+    columns = []
+    for frame, head, seen, found in zip(frames, heads, track.landmarks[indices], fitted, strict=True):
+        columns.append(np.concatenate([frame, draw_points(frame, seen, found), head]))
+    return np.concatenate(columns, axis=1)
+
+
+def landmarks_in_camera(model: FaceModel, track: FaceTrack, indices: np.ndarray | None = None) -> np.ndarray:
+    """The fitted face's landmarks [n, 478, 3], camera frame, mm: those a perfect detector would see."""
+    indices = np.arange(len(track.expression)) if indices is None else indices
+    still = np.zeros((len(indices), 3), np.float32)
+    head = landmarks(model, place(model, track.identity, track.expression[indices], still, still, track.gaze[indices]))
+    matrices = np.stack([cv2.Rodrigues(np.asarray(v, np.float64))[0] for v in track.rotation[indices]])
+    return np.einsum("nij,nlj->nli", matrices, head) + track.translation[indices, None]
+
+
+def draw_points(frame: np.ndarray, detected: np.ndarray, fitted: np.ndarray, scale: int = 1) -> np.ndarray:
+    """Detected (green) and fitted (red) points [478, 2 or 3] over a crop uint8 [256, 256, 3], `scale` times as large."""
+    picture = cv2.resize(frame, (CROP * scale, CROP * scale), interpolation=cv2.INTER_LINEAR)
+    for points, colour in ((detected, _DETECTED), (fitted, _FITTED)):
+        for x, y in np.round(points[:, :2] * scale * 2**_SHIFT).astype(int):
+            cv2.circle(picture, (int(x), int(y)), 2 ** (_SHIFT - 1), colour, -1, cv2.LINE_AA, _SHIFT)
+    return picture

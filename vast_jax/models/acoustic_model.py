@@ -1,0 +1,152 @@
+"""The acoustic model: filter bank to phonetic posteriorgram (paper section 3.1, after Deep Speech, arXiv:1412.5567).
+
+Deep Speech's plan: stacked neighbouring frames -> three dense layers with clipped ReLU -> a layer that looks along time
+-> dense -> classes. The layer along time is a bidirectional LSTM as in the paper, or residual dilated convolutions,
+whose bounded view makes any cutting into pieces exact.
+"""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vast_jax import checkpoint
+from vast_jax.audio import PHONES, fit, log_fbank, to_video_rate
+
+LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
+
+
+def clipped_relu(x: jax.Array) -> jax.Array:
+    """min(max(x, 0), 20), of Deep Speech."""
+    return jnp.clip(x, 0.0, 20.0)
+
+
+def stack_frames(x_BxTxC: jax.Array, offsets: Sequence[int]) -> jax.Array:
+    """Each frame beside those `offsets` frames from it, zeros beyond the ends: [B, T, C] -> [B, T, C len(offsets)]."""
+    frames, reach = x_BxTxC.shape[1], max(map(abs, offsets))
+    padded = jnp.pad(x_BxTxC, ((0, 0), (reach, reach), (0, 0)))
+    return jnp.concatenate([padded[:, reach + o : reach + o + frames] for o in offsets], axis=-1)
+
+
+class AcousticModel(nn.Module):
+    """Logits of the phones at every filter-bank frame.
+
+    The output on valid frames does not depend on what is masked. With an LSTM the valid frames come first.
+    """
+
+    context: int = 5  # frames stacked on either side
+    dense: int = 256  # units of each of the three layers
+    width: int = 256  # units along time
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)  # of the residual convolutions over three frames
+    lstm: bool = False  # a bidirectional LSTM of `width` a direction instead
+    dropout: float = 0.1
+    classes: int = len(PHONES)
+
+    @property
+    def view(self) -> int:
+        """Frames before and after a frame that its logits depend on (with an LSTM: that matter)."""
+        return self.context + (LSTM_VIEW if self.lstm else sum(self.dilations))
+
+    @nn.compact
+    def __call__(self, x_BxTxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Normalised log filter bank [B, T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
+        mask_BxTx1 = mask_BxT[..., None]
+        drop = _Dropout(self.dropout, key)
+        x_BxTxC = stack_frames(jnp.where(mask_BxTx1, x_BxTxF, 0.0), range(-self.context, self.context + 1))
+        for _ in range(3):
+            x_BxTxC = drop(clipped_relu(nn.Dense(self.dense, kernel_init=nn.initializers.he_normal())(x_BxTxC)))
+        if self.lstm:
+            cells = [nn.RNN(nn.LSTMCell(self.width)) for _ in range(2)]
+            x_BxTxC = nn.Bidirectional(*cells)(x_BxTxC, seq_lengths=mask_BxT.sum(-1))
+        else:
+            x_BxTxC = nn.Dense(self.width)(x_BxTxC)
+            for dilation in self.dilations:
+                y_BxTxC = jnp.where(mask_BxTx1, nn.LayerNorm()(x_BxTxC), 0.0)
+                y_BxTxC = nn.Dense(self.width)(stack_frames(y_BxTxC, (-dilation, 0, dilation)))
+                x_BxTxC = x_BxTxC + drop(clipped_relu(y_BxTxC))
+            x_BxTxC = nn.LayerNorm()(x_BxTxC)
+        x_BxTxC = drop(clipped_relu(nn.Dense(self.width, kernel_init=nn.initializers.he_normal())(x_BxTxC)))
+        return nn.Dense(self.classes)(x_BxTxC)
+
+
+class _Dropout:
+    """Dropout of whole channels of an example, the randomness a key passed in; the identity without one."""
+
+    def __init__(self, rate: float, key: jax.Array | None):
+        self.rate, self.key, self.calls = rate, key, 0
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if self.key is None or self.rate == 0:
+            return x
+        self.calls += 1
+        key, shape = jax.random.fold_in(self.key, self.calls), (x.shape[0], 1, x.shape[2])
+        kept = jax.random.bernoulli(key, 1 - self.rate, shape)
+        return jnp.where(kept, x / (1 - self.rate), 0.0)
+
+
+class Recogniser:
+    """An acoustic model with its weights: speech of any length to its PPG, piece by piece in flat memory.
+
+    A recording is cut into pieces of one of two fixed lengths, so that only two programs are ever compiled; each piece
+    is given the frames around it that its output depends on.
+    """
+
+    SHORT, LONG = 256, 2048  # frames of a piece with its surroundings
+
+    def __init__(self, module: AcousticModel, params: Mapping, constants: Mapping[str, np.ndarray], hash: str):
+        self.module, self.hash = module, hash
+        self.card: dict[str, Any] = {}
+        self._params, self._constants = params, constants
+        if 2 * module.view >= self.SHORT:
+            self.SHORT = self.LONG
+
+    @classmethod
+    def load(cls, path: str | os.PathLike | None = None) -> "Recogniser":
+        """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
+        path = _SHIPPED if path is None else path
+        weights, card = checkpoint.load(path)
+        checkpoint.expect(card, part="acoustic", source=path)
+        config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
+        out = cls(AcousticModel(**config), weights["acoustic"], weights["constants"], card["sha256"])
+        out.card = card
+        return out
+
+    def __call__(self, signal: np.ndarray, n_frames: int) -> np.ndarray:
+        """PPG float32 [n_frames, 41] of `signal` float [n] in [-1, 1] at 16 kHz, padded or trimmed to n_frames."""
+        return to_video_rate(self.posteriors(fit(signal, n_frames)))
+
+    def posteriors(self, signal: np.ndarray) -> np.ndarray:
+        """Phone posteriors at 50 Hz, [640 T] -> [2T, 41] float32."""
+        fbank, view = log_fbank(signal), self.module.view
+        frames = len(fbank)
+        length = self.SHORT if frames <= self.SHORT else self.LONG
+        out = np.empty((frames, self.module.classes), np.float32)
+        done = 0
+        while done < frames:
+            start = max(0, done - view)
+            piece = fbank[start : start + length]
+            padded = np.pad(piece, ((0, length - len(piece)), (0, 0)))
+            posteriors = np.asarray(self._run(padded[None], np.arange(length)[None] < len(piece)))[0]
+            end = frames if start + length >= frames else start + length - view
+            out[done:end] = posteriors[done - start : end - start]
+            done = end
+        return out
+
+    @functools.cached_property
+    def _run(self):
+        mean, std = self._constants["mean"], self._constants["std"]
+        params = jax.tree.map(jnp.asarray, self._params)
+
+        @jax.jit
+        def run(params, fbank_BxTxF, mask_BxT):
+            return nn.softmax(self.module.apply({"params": params}, (fbank_BxTxF - mean) / std, mask_BxT))
+
+        return functools.partial(run, params)
+
+
+_SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "assets", "acoustic.safetensors")

@@ -1,0 +1,170 @@
+"""Trains the acoustic model: frame cross-entropy on labelled speech (spec 6)."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import grain
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import optax
+
+from vast_jax import audio, checkpoint
+from vast_jax.data import augmentation
+from vast_jax.data.labels import UNLABELLED, Utterance, read
+from vast_jax.models.acoustic_model import AcousticModel, Recogniser
+from vast_jax.types import Batch, Part
+
+
+@dataclasses.dataclass(frozen=True)
+class AcousticPart:
+    """The acoustic model and how it is trained."""
+
+    context: int = 5
+    """Frames stacked on either side."""
+    dense: int = 256
+    """Units of each of the three dense layers."""
+    width: int = 256
+    """Units along time."""
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """Of the residual convolutions along time."""
+    lstm: bool = False
+    """A bidirectional LSTM along time instead, as in the paper."""
+    dropout: float = 0.1
+    window: int = 80
+    """Video frames of a training example (25 a second)."""
+    learning_rate: float = 2e-3
+    warm_up: float = 0.03
+    """Share of the steps."""
+    weight_decay: float = 1e-2
+    licence: str = ""
+    """Of the exported weights, with the attribution that the data ask for."""
+
+    def module(self) -> AcousticModel:
+        names = [field.name for field in dataclasses.fields(AcousticModel) if hasattr(self, field.name)]
+        return AcousticModel(**{name: getattr(self, name) for name in names if name not in ("parent", "name")})
+
+    def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
+        """Mean and deviation of each mel band over the training speech, [80] each."""
+        total, square, count = 0.0, 0.0, 0
+        for utterance in read(data_dir, "train"):
+            fbank = _fbank(utterance).astype(np.float64)
+            total, square, count = total + fbank.sum(0), square + np.square(fbank).sum(0), count + len(fbank)
+        mean = total / count
+        std = np.sqrt(np.maximum(square / count - mean**2, 1e-6))
+        return {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
+
+    def part(self, constants: Mapping[str, np.ndarray]) -> Part:
+        """One player, "acoustic", whose loss is the mean cross-entropy of the labelled frames."""
+        module, mean, std = self.module(), jnp.asarray(constants["mean"]), jnp.asarray(constants["std"])
+
+        def init(key, batch: Batch):
+            return {"acoustic": module.init(key, batch["fbank"], batch["mask"])["params"]}
+
+        def loss(params, batch: Batch, key, progress):
+            fbank_BxTxF = (batch["fbank"] - mean) / std
+            logits_BxTxC = module.apply({"params": params["acoustic"]}, fbank_BxTxF, batch["mask"], key)
+            labels_BxT = batch["labels"].astype(jnp.int32)
+            known_BxT = batch["mask"] & (labels_BxT != UNLABELLED)
+            target_BxT = jnp.where(known_BxT, labels_BxT, 0)
+            loss_BxT = optax.softmax_cross_entropy_with_integer_labels(logits_BxTxC, target_BxT)
+            spoken_BxT = known_BxT & (labels_BxT != audio.SILENCE)
+            right_BxT = logits_BxTxC.argmax(-1) == target_BxT
+            accuracy = (right_BxT & spoken_BxT).sum() / jnp.maximum(spoken_BxT.sum(), 1)
+            return (loss_BxT * known_BxT).sum() / jnp.maximum(known_BxT.sum(), 1), {"accuracy": accuracy}
+
+        return Part(init=init, losses={"acoustic": loss})
+
+    def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.MapDataset:
+        """Endless batches {"fbank" [B, T, 80], "labels" [B, T], "mask" [B, T]}, T = 2 window, augmented on the fly.
+
+        An utterance is drawn as often as it holds windows.
+        """
+        utterances = read(data_dir, split)
+        mean = np.mean([_fbank(utterance).mean(0) for utterance in utterances[:: max(1, len(utterances) // 50)]], 0)
+        windows = [i for i, u in enumerate(utterances) for _ in range(-(-len(u.labels) // (2 * self.window)))]
+
+        def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+            speech, labels = augmentation.cut(utterances[index], self.window, rng)
+            speech, labels = augmentation.distort(speech, labels, rng)
+            fbank = augmentation.colour(audio.log_fbank(speech), mean, rng)
+            return {"fbank": fbank.astype(np.float32), "labels": labels, "mask": np.ones(len(labels), bool)}
+
+        data = grain.MapDataset.source(windows).seed(seed).shuffle().repeat().random_map(example)
+        return data.batch(batch_size, drop_remainder=True)
+
+    def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
+        warm_up = max(1, round(self.warm_up * steps))
+        rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, warm_up, max(steps, warm_up + 1))
+        adam = optax.adamw(rate, weight_decay=self.weight_decay)
+        return {"acoustic": optax.chain(optax.clip_by_global_norm(1.0), adam)}
+
+    def report(self, params, constants, data_dir, out_dir, step) -> dict[str, float]:
+        """Share of right phones among the spoken frames of each held-out corpus (folder), and of right silences.
+
+        Writes <corpus>.png, posteriors of the corpus's first utterance beside its labels, and confusion.png.
+        """
+        recogniser = Recogniser(self.module(), params["acoustic"], constants, hash="")
+        confusion: dict[str, np.ndarray] = {}
+        for utterance in read(data_dir, "held_out"):
+            corpus, posteriors = utterance.name.split("/")[0], recogniser.posteriors(_signal(utterance))
+            if corpus not in confusion:
+                _plot_posteriors(Path(out_dir) / f"{corpus}.png", posteriors, utterance, step)
+            known = utterance.labels != UNLABELLED
+            counts = confusion.setdefault(corpus, np.zeros((len(audio.PHONES),) * 2, int))
+            np.add.at(counts, (utterance.labels[known], posteriors.argmax(-1)[known]), 1)
+        figures = {}
+        spoken = np.arange(len(audio.PHONES)) != audio.SILENCE
+        for corpus, counts in confusion.items():
+            figures[f"accuracy_{corpus}"] = counts.diagonal()[spoken].sum() / max(1, counts[spoken].sum())
+            figures[f"silence_{corpus}"] = counts[audio.SILENCE, audio.SILENCE] / max(1, counts[audio.SILENCE].sum())
+        still = recogniser.posteriors(np.zeros(50 * audio.SAMPLES_PER_FRAME, np.float32))
+        figures["digital_silence"] = float(still[:, audio.SILENCE].mean())
+        _plot_confusion(Path(out_dir) / "confusion.png", sum(confusion.values()), step)
+        return figures
+
+    def export(self, params, constants, directory, data_dir, figures) -> None:
+        corpora = sorted({utterance.name.split("/")[0] for utterance in read(data_dir, "train")})
+        module = self.module()
+        config = {name: getattr(module, name) for name in ("context", "dense", "width", "dilations", "lstm", "dropout")}
+        card = dict(part="acoustic", config=config, data=", ".join(corpora), figures=figures, phones=audio.PHONES)
+        card["licence"] = self.licence
+        checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
+
+
+def _signal(utterance: Utterance) -> np.ndarray:
+    return utterance.speech / np.float32(32768)
+
+
+def _fbank(utterance: Utterance) -> np.ndarray:
+    return audio.log_fbank(_signal(utterance))
+
+
+def _plot_posteriors(path: Path, posteriors: np.ndarray, utterance: Utterance, step: int) -> None:
+    labels = np.where(utterance.labels == UNLABELLED, -1, utterance.labels)
+    wanted = (labels[None] == np.arange(len(audio.PHONES))[:, None]).astype(float)
+    figure, axes = plt.subplots(3, figsize=(14, 14), sharex=True, gridspec_kw=dict(height_ratios=(1, 2, 2)))
+    images = (_fbank(utterance).T, posteriors.T, wanted)
+    titles = ("log mel filter bank", f"posteriors, step {step}", "labels by forced alignment")
+    for axis, image, title in zip(axes, images, titles, strict=True):
+        axis.imshow(image, aspect="auto", origin="lower", interpolation="nearest", cmap="magma")
+        axis.set_title(f"{utterance.name}: {title}")
+    for axis in axes[1:]:
+        axis.set_yticks(range(len(audio.PHONES)), audio.PHONES, fontsize=7)
+    axes[-1].set_xlabel("frame (20 ms)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+    plt.close(figure)
+
+
+def _plot_confusion(path: Path, counts: np.ndarray, step: int) -> None:
+    figure, axis = plt.subplots(figsize=(10, 9))
+    axis.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="magma", vmin=0, vmax=1)
+    axis.set_xticks(range(len(audio.PHONES)), audio.PHONES, rotation=90, fontsize=7)
+    axis.set_yticks(range(len(audio.PHONES)), audio.PHONES, fontsize=7)
+    axis.set(xlabel="heard", ylabel="said", title=f"held-out frames, step {step}: share of what was said")
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+    plt.close(figure)
