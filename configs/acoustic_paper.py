@@ -1,0 +1,11 @@
+"""The acoustic model in the paper's form: dense layers of 512 and a bidirectional LSTM of 512 (5.7 million parameters).
+
+    python train.py configs/acoustic_paper.py --data LABELS --workdir RUN
+
+For a large labelled corpus; on CPU configs/acoustic.py is several times faster and not worse on an hour of speech.
+"""
+
+from vast_jax.parts.acoustic import AcousticPart
+from vast_jax.training import Config
+
+config = Config(part=AcousticPart(dense=512, width=512, lstm=True, learning_rate=1e-3), steps=50_000, batch_size=32)

@@ -1,0 +1,114 @@
+import jax
+import numpy as np
+import pytest
+
+from vast_jax import checkpoint
+from vast_jax.models.style_transfer import StyleModel, StyleTransfer, load_style_model, normalise
+from vast_jax.types import UserError
+
+P, D = 41, 7
+SMALL = dict(strong=(5, 0, 2), weak=(1, 6, 3, 4), style_width=6, encoder_channels=(8, 8, 8, 8), encoder_state=8)
+SMALL |= dict(strong_width=16, strong_layers=1, strong_heads=2, window=8, weak_width=8)
+
+
+def _clip(frames, seed=0):
+    rng = np.random.default_rng(seed)
+    expression = rng.uniform(0, 1, (frames, D)).astype(np.float32)
+    return expression, rng.dirichlet(np.ones(P), frames).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    module = StyleTransfer(**SMALL)
+    x, ppg = (array[None] for array in _clip(20))
+    mask, known, key = np.ones((1, 20), bool), np.ones(1, bool), jax.random.key(0)
+    init = jax.jit(lambda key: module.init({"params": key}, x, ppg, mask, x, ppg, mask, known, key))
+    constants = {"mean": np.full(D, 0.4, np.float32), "std": np.full(D, 0.2, np.float32)}
+    constants |= {"low": np.zeros(D, np.float32), "high": np.ones(D, np.float32)}
+    return module, init(key)["params"], constants
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return StyleModel(*trained)
+
+
+def test_every_parameter_must_have_one_decoder():
+    module = StyleTransfer(**(SMALL | {"weak": (1, 6, 3)}))
+    with pytest.raises(ValueError, match="exactly once"):
+        module.init(jax.random.key(0), np.zeros((1, 3, P)), np.zeros((1, 6)), method="generate")
+
+
+def test_outputs_are_in_the_face_models_order(trained):
+    module, params, _ = trained
+    ppg, style = _clip(9)[1][None], np.ones((1, 6), np.float32)
+    generate = lambda params: module.apply({"params": params}, ppg, style, method="generate")  # noqa: E731
+    before = jax.jit(generate)(params)
+    changed = jax.tree.map(lambda leaf: leaf, params)
+    changed["strong_decoder"]["expression"]["bias"] += np.array([1.0, 2.0, 3.0])  # of parameters 5, 0 and 2
+    np.testing.assert_allclose(
+        jax.jit(generate)(changed) - before, np.broadcast_to([2, 0, 3, 0, 0, 1, 0], before.shape), atol=1e-5
+    )
+
+
+def test_normalised_expression_is_bounded():
+    x = normalise(np.array([0.4, 100.0, -100.0]), np.float32(0.4), np.float32(0.2))
+    np.testing.assert_allclose(x, [0, 5, -5], atol=1e-6)
+
+
+def test_style_and_speech_both_reach_the_expression(model):
+    expression, ppg = _clip(60)
+    style = model.encode(expression, ppg)
+    assert style.shape == (6,)
+    out = model.decode(ppg, style)
+    assert out.shape == (60, D) and out.dtype == np.float32
+    assert out.min() >= 0 and out.max() <= 1
+    assert np.abs(out - model.decode(ppg, style + 1)).mean(0).min() > 1e-4
+    assert np.abs(out - model.decode(_clip(60, 1)[1], style)).max() > 1e-4
+    np.testing.assert_array_equal(out, model.decode(ppg, style))
+
+
+def test_length_is_exact_and_the_padding_behind_it_unseen(model):
+    expression, ppg = _clip(126)
+    style = model.encode(expression, ppg)
+    whole = model.decode(ppg, style)
+    assert len(whole) == 126
+    # 8 + 2 frames of the Transformer look ahead; only the noise of the history depends on the padded length.
+    assert np.abs(whole[:100] - model.decode(ppg[:125], style)[:100])[:, [5, 0, 2]].max() < 1e-5
+
+
+def test_silent_prompt_is_encoded_without_its_speech(model):
+    expression, ppg = _clip(40)
+    silent = model.encode(expression, np.zeros_like(ppg), has_speech=False)
+    np.testing.assert_allclose(silent, model.encode(expression, ppg, has_speech=False), atol=1e-6)
+    assert np.abs(silent - model.encode(expression, ppg)).max() > 1e-4
+
+
+def test_long_prompt_is_the_mean_of_its_windows(model):
+    expression, ppg = _clip(200)
+    windows = [model.encode(expression[i : i + 96], ppg[i : i + 96]) for i in (0, 48, 96, 104)]
+    np.testing.assert_allclose(model.encode(expression, ppg), np.mean(windows, 0), atol=1e-5)
+
+
+def test_temperature_samples_the_style(model):
+    expression, ppg = _clip(40)
+    one, again, other = (model.encode(expression, ppg, temperature=1.0, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-2
+
+
+def test_export_and_load_give_the_same_expression(trained, model, tmp_path):
+    _, params, constants = trained
+    card = {"part": "style", "config": {**SMALL, "householder_steps": 4}}
+    path = checkpoint.export(tmp_path, "style", {"style": params, "constants": constants}, card)
+    loaded = load_style_model(path)
+    expression, ppg = _clip(40)
+    style = loaded.encode(expression, ppg)
+    np.testing.assert_allclose(style, model.encode(expression, ppg), atol=2e-2)  # stored as float16
+    np.testing.assert_allclose(loaded.decode(ppg, style), model.decode(ppg, style), atol=2e-2)
+
+
+def test_weights_of_another_part_are_refused(trained, tmp_path):
+    checkpoint.export(tmp_path, "other", {"style": trained[1], "constants": trained[2]}, {"part": "acoustic"})
+    with pytest.raises(UserError, match="acoustic"):
+        load_style_model(tmp_path)

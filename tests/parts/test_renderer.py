@@ -1,0 +1,174 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from footage import made_up_clip
+from weights import random_like, random_weights
+
+from vast_jax.models.vgg import VGG16
+from vast_jax.parts import renderer as part_file
+from vast_jax.parts import renderer_data
+from vast_jax.parts.renderer import RendererPart
+from vast_jax.types import UserError
+
+SMALL = RendererPart(
+    clip_frames=2,
+    region=64,
+    widths=(4, 4, 8),
+    ppg_features=4,
+    discriminator_widths=(4, 4, 4),
+    judged_frames=1,
+    perceptual_crop=32,
+    perceptual_weight=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    hole = np.zeros((2, 64, 64, 1), np.uint8)
+    hole[:, 16:48, 16:48], hole[:, 48:50, 16:48] = 255, 100
+    return {
+        "mesh": rng.integers(0, 256, (2, 2, 64, 64, 7), np.uint8),
+        "frames": rng.integers(0, 256, (2, 2, 64, 64, 3), np.uint8),
+        "hole": hole,
+        "ppg": rng.dirichlet(np.ones(41), (2, 2, 9)).astype(np.float32),
+        "mouth": np.array([[30, 20, 44, 44]] * 2, np.int32),
+    }
+
+
+@pytest.fixture(scope="module")
+def params(batch):
+    return random_like(jax.eval_shape(SMALL.part({}).init, jax.random.key(0), batch))
+
+
+def value_and_gradient(part, player, params, batch, progress):
+    def loss(all_params):
+        return part.losses[player](all_params, batch, jax.random.key(1), jnp.float32(progress))
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+
+
+def norm(tree):
+    return float(sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(tree)))
+
+
+def test_the_adversary_joins_in_late(params, batch):
+    part = SMALL.part({})
+    (early, metrics), gradient = value_and_gradient(part, "renderer", params, batch, 0.5)
+    assert early == pytest.approx(SMALL.l1_weight * metrics["l1"]) and metrics["gan"] == 0
+    assert norm(gradient["renderer"]) > 0 and norm(gradient["discriminator"]) == 0
+    (late, metrics), gradient = value_and_gradient(part, "renderer", params, batch, 0.8)
+    assert metrics["gan"] > 0 and norm(gradient["discriminator"]) > 0
+    assert late == pytest.approx(early + SMALL.gan_weight * metrics["gan"], rel=1e-5)
+    for progress, active in ((0.5, False), (0.8, True)):
+        (value, _), gradient = value_and_gradient(part, "discriminator", params, batch, progress)
+        assert (value > 0) == active and (norm(gradient["discriminator"]) > 0) == active
+        assert norm(gradient["renderer"]) == 0
+
+
+def test_the_losses_are_what_they_were(params, batch):
+    (value, metrics), _ = value_and_gradient(SMALL.part({}), "renderer", params, batch, 1.0)
+    assert [float(value), float(metrics["l1"]), float(metrics["gan"])] == pytest.approx(GOLDEN, rel=2e-3)
+
+
+GOLDEN = [0.0, 0.0, 0.0]
+
+
+def test_the_mouth_counts_more_and_the_picture_outside_the_hole_not_at_all(params, batch):
+    part = SMALL.part({})
+    l1 = jax.jit(lambda batch: part.losses["renderer"](params, batch, jax.random.key(0), jnp.float32(0))[1]["l1"])
+    elsewhere = {**batch, "mouth": np.array([[0, 0, 10, 10]] * 2, np.int32)}
+    assert l1(elsewhere) != l1(batch)
+    closed = {**batch, "hole": np.zeros_like(batch["hole"])}
+    assert l1(closed) == 0
+
+
+def test_the_whole_frame_is_an_option(batch, params):
+    whole = dataclasses.replace(SMALL, composite=False)
+    (value, _), _ = value_and_gradient(whole.part({}), "renderer", params, batch, 0.0)
+    (kept, _), _ = value_and_gradient(SMALL.part({}), "renderer", params, batch, 0.0)
+    assert value != kept
+
+
+def test_perceptual_loss_is_zero_for_the_same_mouth_only(monkeypatch):
+    weights = random_weights(VGG16(), jnp.zeros((1, 32, 32, 3)))["params"]
+    monkeypatch.setattr(part_file, "load_vgg16", lambda: weights)
+    perceptual = jax.jit(dataclasses.replace(SMALL, perceptual_weight=1.0)._perceptual())
+    rng = np.random.default_rng(0)
+    real = rng.uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    boxes = np.array([[24, 24, 40, 40]] * 2)
+    far, near = real.copy(), real.copy()
+    far[:, :8, :8] = 0
+    near[:, 28:36, 28:36] = 0
+    assert perceptual(jax.random.key(0), boxes, far, real) == 0
+    assert perceptual(jax.random.key(0), boxes, near, real) > 0
+
+
+def test_without_vgg_it_says_so_and_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr(part_file, "load_vgg16", lambda: None)
+    perceptual = dataclasses.replace(SMALL, perceptual_weight=1.0)._perceptual()
+    assert "no perceptual loss" in capsys.readouterr().err
+    assert perceptual(None, None, None, None) == 0
+
+
+@pytest.mark.parametrize("field", [{"region": 100}, {"judged_frames": 3}, {"perceptual_crop": 96}])
+def test_impossible_settings_are_refused(field):
+    with pytest.raises(UserError, match="--part"):
+        dataclasses.replace(SMALL, **field)
+
+
+@pytest.fixture
+def data(monkeypatch):
+    clips = {
+        "train": [made_up_clip(f"grid/s1/{name}", 5, seed) for seed, name in enumerate("ab")],
+        "held_out": [made_up_clip("grid/s1/c", 3, 2)],
+    }
+    clips["train"].append(dataclasses.replace(made_up_clip("grid/s2/a", 4), person="s2"))
+    monkeypatch.setattr(renderer_data.pipeline, "open_clips", lambda _, split: clips[split])
+    renderer_data._clips.cache_clear()
+    yield clips
+    renderer_data._clips.cache_clear()
+
+
+def test_footage_is_of_one_person(data):
+    assert [clip.name for clip in renderer_data.footage("d", "train", None)] == ["grid/s1/a", "grid/s1/b"]
+    assert [clip.person for clip in renderer_data.footage("d", "train", "s2")] == ["s2"]
+    with pytest.raises(UserError, match="there are: s1, s2"):
+        renderer_data.footage("d", "train", "s3")
+
+
+def test_batches_are_shown_and_repeat(data):
+    part = dataclasses.replace(SMALL, region=176)
+    batches = [next(iter(part.dataset("d", "train", 2, 3))) for _ in range(2)]
+    batch = batches[0]
+    assert {name: (value.shape, value.dtype.name) for name, value in batch.items()} == {
+        "mesh": ((2, 2, 176, 176, 7), "uint8"),
+        "frames": ((2, 2, 176, 176, 3), "uint8"),
+        "hole": ((2, 176, 176, 1), "uint8"),
+        "ppg": ((2, 2, 9, 41), "float32"),
+        "mouth": ((2, 4), "int32"),
+    }
+    assert all(np.array_equal(value, batches[1][name]) for name, value in batch.items())
+    part_channel = batch["mesh"][..., 6]
+    assert ((part_channel > 0) & (batch["hole"][:, None, ..., 0] == 255)).sum() > 0.7 * (part_channel > 0).sum()
+    for (top, left, bottom, right), hole in zip(batch["mouth"], batch["hole"], strict=True):
+        assert 0 < top < bottom < 176 and 0 < left < right < 176
+        assert (hole[top:bottom, left:right] == 255).all()
+    with pytest.raises(UserError, match=r"--part\.region 256"):
+        SMALL.dataset("d", "train", 2, 0)
+
+
+def test_report_and_export_make_an_avatar(data, params, tmp_path):
+    part = dataclasses.replace(SMALL, region=176)
+    constants = part.constants("d")
+    expression = np.concatenate([clip.track.expression for clip in data["train"][:2]])
+    np.testing.assert_allclose(constants["mean_expression"], expression.mean(0), atol=1e-6)
+    figures = part.report(params, constants, "d", tmp_path, 10)
+    names = {f"{name}_hole{of}" for name in ("l1", "psnr", "ssim") for of in ("", "_mean_expression")}
+    assert set(figures) == names and np.isfinite(list(figures.values())).all()
+    assert (tmp_path / "grid+s1+c.png").is_file()
+    part.export(params, constants, tmp_path / "export", "d", figures)
+    assert (tmp_path / "export" / "template").is_dir()

@@ -1,0 +1,180 @@
+"""Style transfer is trained here on made-up talkers: the jaw follows the speech, the smile the talker."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from vast_jax import checkpoint
+from vast_jax.data import pipeline
+from vast_jax.data.clips import Clip
+from vast_jax.face.model import load_face_model
+from vast_jax.models.style_transfer import load_style_model
+from vast_jax.parts import style_data
+from vast_jax.parts.style import StylePart
+from vast_jax.types import FaceTrack, UserError
+
+FACE = load_face_model()
+D, P = len(FACE.expression_names), 41
+JAW, SMILE = (FACE.expression_names.index(name) for name in ("jawOpen", "mouthSmileLeft"))
+SMALL = StylePart(
+    d_style=8, encoder_channels=(16, 16, 16, 16), encoder_state=16, strong_width=32, strong_layers=1, strong_heads=2,
+    reach=16, weak_width=16, window=48,
+)  # fmt: skip
+
+
+def _clip(name, person, smile, frames=75, seed=0, **fields):
+    rng = np.random.default_rng(seed)
+    phones = np.repeat(rng.integers(0, P, frames // 5 + 1), 5)[:frames]
+    expression = np.clip(rng.normal(0.1, 0.02, (frames, D)), 0, 1).astype(np.float32)
+    expression[:, JAW] = 0.1 + 0.6 * (phones % 3 == 0)
+    expression[:, SMILE] = smile + rng.normal(0, 0.02, frames)
+    zeros = np.zeros((frames, 3), np.float32)
+    track = FaceTrack(
+        identity=np.zeros(len(FACE.identity_basis), np.float32), expression=expression, rotation=zeros,
+        translation=zeros + np.float32([0, 0, 900]), gaze=np.zeros((frames, 4), np.float32),
+        landmarks=np.zeros((frames, 478, 3), np.float32), valid=np.ones(frames, bool),
+        crop=np.array([52, 52, 256], np.float32), source_size=np.array([360, 360]), focal=1080.0, fps=25.0,
+        face_model=FACE.hash,
+    )  # fmt: skip
+    values = dict(
+        name=name, person=person, fingerprint="", track=track, speech_int16=np.zeros(640 * frames, np.int16),
+        has_speech=True, ppg=np.eye(P, dtype=np.float32)[phones], ppg_hash="an acoustic model", jpegs=[],
+    )  # fmt: skip
+    return Clip(**(values | fields))
+
+
+@pytest.fixture(scope="module")
+def clips():
+    talkers = [("grid/s1", "s1", 0.1), ("a/b", "smiler", 0.7), ("a/c", "neutral", 0.2), ("a/d", "half", 0.45)]
+    train = [
+        _clip(f"{folder}/{i}", person, smile, seed=10 * t + i)
+        for t, (folder, person, smile) in enumerate(talkers)
+        for i in range(4)
+    ]
+    held_out = [
+        _clip(f"{c.name}x", c.person, c.track.expression[0, SMILE], 80, 100 + i) for i, c in enumerate(train[::2])
+    ]
+    return {"train": pipeline.Clips(train), "held_out": pipeline.Clips(held_out)}
+
+
+@pytest.fixture
+def opened(clips, monkeypatch):
+    monkeypatch.setattr(pipeline, "open_clips", lambda data_dir, split="train": clips[split])
+    return clips
+
+
+def test_examples_are_masked_windows_with_prompts_of_the_same_manner(clips):
+    make = style_data.Examples(clips["train"], FACE.expression_names, 96, other_window=1.0, grid_share=0.5)
+    rng = np.random.default_rng(0)
+    grid = 0
+    for index in range(60):
+        example = make(index, rng)
+        assert {name: value.shape for name, value in example.items() if not name.startswith("prompt")} == {
+            "expression": (96, D), "ppg": (96, P), "mask": (96,), "valid": (96,),
+        }  # fmt: skip
+        length = example["mask"].sum()
+        assert length == 75 and example["mask"][:75].all()
+        assert not example["expression"][length:].any()
+        smiles = [example[k][0, [SMILE, SMILE + 1]].max() for k in ("expression", "prompt_expression")]
+        assert smiles[0] == pytest.approx(smiles[1], abs=0.15)
+        grid += smiles[0] < 0.15
+    assert 18 < grid < 42
+
+
+def test_paired_prompts_are_the_target_itself(clips):
+    make = style_data.Examples(clips["train"], ("corrective_1", *FACE.expression_names[1:]), 48, 0.0, 0.5)
+    example = make(0, np.random.default_rng(0))
+    length = example["prompt_mask"].sum()
+    assert 32 <= length <= 48
+    np.testing.assert_array_equal(example["prompt_expression"][:length], example["expression"][:length])
+
+
+def test_shares_keep_a_large_corpus_from_drowning_the_rest():
+    clips = [_clip(f"grid/s1/{i}", "s1", 0.1) for i in range(9)] + [_clip("a/b/c", "x", 0.1, frames=300)]
+    share = style_data.shares(clips, 0.5)
+    assert share[-1] == pytest.approx(0.5)
+    assert share.sum() == pytest.approx(1)
+    assert style_data.shares(clips[:9], 0.5).sum() == pytest.approx(1)
+
+
+def test_mirroring_swaps_sides_and_is_its_own_inverse():
+    names = ("jawLeft", "mouthSmileLeft", "jawOpen", "jawRight", "mouthSmileRight", "eyeLookInLeft", "eyeLookInRight")
+    mirror = style_data.mirror(names)
+    assert [names[i] for i in mirror[:3]] == ["jawRight", "mouthSmileRight", "jawOpen"]
+    np.testing.assert_array_equal(mirror[mirror], np.arange(len(names)))
+    assert style_data.mirror((*names, "corrective_1")) is None
+    assert style_data.mirror(names[:2]) is None
+
+
+def test_clips_that_cannot_teach_are_left_out():
+    still = np.zeros(75, bool)
+    bad = [
+        _clip("a/b/1", "x", 0.1, frames=20),
+        _clip("a/b/2", "x", 0.1, has_speech=False),
+        _clip("a/b/3", "x", 0.1, track=_clip("a", "x", 0.1).track._replace(valid=still)),
+    ]
+    good = _clip("a/b/4", "x", 0.1)
+    assert style_data.usable([*bad, good]) == [good]
+
+
+def test_constants_weigh_parameters_by_what_they_move(opened):
+    constants = SMALL.constants("anywhere")
+    assert constants["std"].min() == pytest.approx(0.02, abs=1e-3)
+    assert constants["weight"].mean() == pytest.approx(1, abs=1e-5)
+    assert constants["weight"][JAW] > 2
+    np.testing.assert_array_equal(np.sort([*constants["strong"], *constants["weak"]]), np.arange(D))
+    assert JAW in constants["strong"]
+    assert np.abs(constants["lips"][JAW]).max() > 0.5  # its standard deviation moves the lips by about one of theirs
+
+
+def test_clips_of_another_face_model_are_refused(monkeypatch):
+    clip = _clip("a/b/c", "x", 0.1)
+    other = dataclasses.replace(clip, track=clip.track._replace(face_model="another"))
+    monkeypatch.setattr(pipeline, "open_clips", lambda data_dir, split="train": pipeline.Clips([other]))
+    with pytest.raises(UserError, match="face model"):
+        SMALL.constants("anywhere")
+
+
+@pytest.mark.slow
+def test_training_learns_speech_and_style_and_exports_them(opened, tmp_path):
+    constants = SMALL.constants("anywhere")
+    part, data = SMALL.part(constants), iter(SMALL.dataset("anywhere", "train", 8, 0))
+    params = jax.jit(part.init)(jax.random.key(0), next(data))["style"]
+    optimiser = optax.adam(3e-3)
+    state = optimiser.init(params)
+
+    @jax.jit
+    def step(params, state, batch, key):
+        loss = lambda own: part.losses["style"]({"style": own}, batch, key, 0.5)  # noqa: E731
+        (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        update, state = optimiser.update(gradient, state)
+        return optax.apply_updates(params, update), state, value, metrics
+
+    history = []
+    for index in range(150):
+        params, state, value, metrics = step(params, state, next(data), jax.random.key(index))
+        history.append(float(value))
+    assert np.mean(history[-10:]) < 0.7 * np.mean(history[:5])
+    assert all(np.isfinite(float(metric)) for metric in metrics.values())
+
+    params = jax.device_get({"style": params})
+    figures = SMALL.report(params, constants, "anywhere", tmp_path, 150)
+    assert all(np.isfinite(list(figures.values())))
+    assert figures["other_mouth_error_mm"] < figures["other_mouth_error_mm_other_speech"]
+    assert figures["style_ratio"] > 1.5
+    assert list(tmp_path.glob("curves_grid*.png")) and list(tmp_path.glob("meshes_a*.png"))
+
+    SMALL.export(params, constants, tmp_path / "export", "anywhere", figures)
+    weights, card = checkpoint.load(tmp_path / "export")
+    assert card["face_model"] == FACE.hash and card["acoustic_model"] == "an acoustic model"
+    assert "research" in card["licence"]
+    assert set(weights) == {"style", "constants"}
+    model = load_style_model(tmp_path / "export")
+    smiler, neutral = (next(c for c in opened["train"] if c.person == name) for name in ("smiler", "neutral"))
+    smiles = [
+        model.decode(neutral.ppg, model.encode(c.track.expression, c.ppg))[:, SMILE].mean() for c in (smiler, neutral)
+    ]
+    assert smiles[0] > smiles[1] + 0.1

@@ -1,0 +1,90 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vast_jax import losses
+
+
+def test_l1_counts_only_masked_positions():
+    x = jnp.array([[1.0, 2.0, 9.0], [0.0, 5.0, 7.0]])[..., None]
+    mask = jnp.array([[True, True, False], [True, False, False]])
+    assert losses.l1(x, jnp.zeros_like(x), mask) == pytest.approx(1.0)
+    assert losses.l1(x, jnp.zeros_like(x)) == pytest.approx(4.0)
+    assert losses.l1(x, jnp.zeros_like(x), jnp.zeros_like(mask)) == 0
+
+
+def test_asymmetric_error_is_the_published_formula():
+    rng = np.random.default_rng(0)
+    g, p = rng.normal(size=(2, 1000))
+    magnitude, signed = np.abs(g), np.sign(g) * p
+    largest = np.maximum(magnitude, signed)
+    oracle = 0.5 * (magnitude - largest) ** 2 + 1.5 * (signed - largest) ** 2
+    np.testing.assert_allclose(losses.asymmetric_error(p, g), oracle, atol=1e-5)
+
+
+def test_asymmetric_error_sees_a_zero_target():
+    gradient = jax.grad(lambda p: losses.asymmetric_error(p, 0.0))
+    assert gradient(0.3) > 0
+    assert gradient(-0.3) < 0
+
+
+def test_asymmetric_error_prefers_overshoot():
+    assert losses.asymmetric_error(2.5, 2.0) < losses.asymmetric_error(1.5, 2.0)
+    assert losses.asymmetric_error(-2.5, -2.0) < losses.asymmetric_error(-1.5, -2.0)
+    assert losses.asymmetric_error(2.0, 2.0) == 0
+
+
+def test_asymmetric_minimiser_inflates_amplitude_only_where_the_sign_is_known():
+    rng = np.random.default_rng(1)
+    grid = np.linspace(-1, 3, 401)
+
+    def minimiser(mean):
+        target = rng.normal(mean, 1, size=20_000)
+        return grid[np.argmin([losses.asymmetric_error(p, target).mean() for p in grid])]
+
+    assert minimiser(1.0) == pytest.approx(1.14, abs=0.05)
+    assert minimiser(0.0) == pytest.approx(0.0, abs=0.05)
+
+
+def test_velocity_error_ignores_a_constant_offset_and_padding():
+    rng = np.random.default_rng(2)
+    x = jnp.asarray(rng.normal(size=(2, 9, 3)))
+    mask = jnp.arange(9) < jnp.array([[9], [5]])
+    padded = jnp.where(mask[..., None], x + 4.0, 99.0)
+    assert losses.velocity_error(padded, x, mask) == pytest.approx(0, abs=1e-9)
+    assert losses.velocity_error(2 * x, x, mask) > 0.1
+
+
+def test_kl_of_the_prior_is_zero_and_of_a_shift_is_half_its_square():
+    assert losses.kl_standard_normal(jnp.zeros(3), jnp.zeros(3)).tolist() == [0, 0, 0]
+    assert losses.kl_standard_normal(2.0, 0.0) == pytest.approx(2.0)
+
+
+def test_free_bits_leave_small_dimensions_alone():
+    kl = jnp.array([[0.01, 1.0], [0.03, 3.0]])
+    assert losses.free_bits(kl, 0.05) == pytest.approx(2.05)
+    gradient = jax.grad(lambda kl: losses.free_bits(kl, 0.05))(kl)
+    assert gradient[:, 0].tolist() == [0, 0]
+    assert gradient[:, 1].tolist() == [0.5, 0.5]
+
+
+def test_adversarial_losses():
+    sure, unsure = jnp.full((2, 4), 8.0), jnp.zeros((2, 4))
+    assert losses.discriminator_loss(sure, -sure) < 1e-2
+    assert losses.discriminator_loss(unsure, unsure) == pytest.approx(2 * np.log(2))
+    assert jax.grad(losses.generator_loss)(-sure).sum() == pytest.approx(-1, abs=1e-2)  # does not saturate
+
+
+def test_r1_penalty_of_a_linear_discriminator_is_half_its_squared_weights():
+    weights = jnp.arange(12.0).reshape(3, 4)
+    real = jnp.ones((5, 3, 4))
+    penalty = losses.r1_penalty(lambda x: (x * weights).sum((1, 2)), real)
+    assert penalty == pytest.approx(0.5 * float((weights**2).sum()))
+
+
+def test_feature_distance_needs_the_same_layers():
+    a, b = [jnp.ones((1, 2)), jnp.zeros((1, 3))], [jnp.zeros((1, 2)), jnp.full((1, 3), 2.0)]
+    assert losses.feature_distance(a, b) == pytest.approx(5.0)
+    with pytest.raises(ValueError):
+        losses.feature_distance(a, b[:1])

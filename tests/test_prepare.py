@@ -1,0 +1,261 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vast_jax import media
+from vast_jax import prepare as command
+from vast_jax.data import footage
+from vast_jax.data.footage import clip_name, find_videos, person_of
+from vast_jax.data.pipeline import open_clips
+from vast_jax.prepare import Options, prepare
+from vast_jax.types import FaceTrack, UserError
+
+FRAMES = 12
+HELD_OUT, TRAINING = "bbaz7a", "bbaf2n"  # of GRID's s1
+
+
+class Acoustic:
+    """Posteriors that tell how loud a frame is."""
+
+    def __init__(self, name: str):
+        self.hash = name
+
+    def __call__(self, signal: np.ndarray, frames: int) -> np.ndarray:
+        assert signal.shape == (640 * frames,) and signal.dtype == np.float32
+        return np.tile(np.abs(signal).reshape(frames, 640).mean(1, keepdims=True), (1, 41))
+
+
+def load_acoustic(path: Path | None) -> Acoustic:
+    if path is not None and path.name == "missing":
+        raise UserError(f"no weights in {path}")
+    return Acoustic("first" if path is None else path.name)
+
+
+class Crops(list):
+    start = 0
+
+
+@pytest.fixture
+def tracker(monkeypatch):
+    """Every video shows a face, unless its name says otherwise; returns the names of those tracked."""
+    tracked = []
+
+    def track_video(path, model, landmarker=None, face="largest"):
+        tracked.append(path.stem)
+        if "nobody" in path.stem:
+            raise UserError(f"no face in {path}")
+        if "odd" in path.stem:
+            raise ZeroDivisionError("a bug")
+        frames = list(media.read_frames(path))
+        valid = np.ones(len(frames), bool)
+        valid[: {"gap": 2}.get(path.stem, 0)] = False
+        count = len(frames)
+        track = FaceTrack(
+            identity=np.zeros(2, np.float32),
+            expression=np.zeros((count, 3), np.float32),
+            rotation=np.zeros((count, 3), np.float32),
+            translation=np.zeros((count, 3), np.float32),
+            gaze=np.zeros((count, 4), np.float32),
+            landmarks=np.zeros((count, 478, 3), np.float32),
+            valid=valid,
+            crop=np.asarray([0, 0, 200], np.float32),
+            source_size=np.asarray([64, 48], np.int32),
+            focal=1.0,
+            fps=25.0,
+            face_model=model.hash,
+        )
+        return track, Crops(frames)
+
+    monkeypatch.setattr(footage, "track_video", track_video)
+    monkeypatch.setattr(footage, "_landmarker", lambda: None)
+    monkeypatch.setattr(footage, "overlay", lambda track, frames, model, indices: frames[0])
+    monkeypatch.setattr(footage, "residual", lambda model, track: 0.5)
+    footage._acoustic.cache_clear()
+    for module in (footage, command):
+        monkeypatch.setattr(module, "load_face_model", lambda: SimpleNamespace(hash="head"))
+        monkeypatch.setattr(module, "load_acoustic", load_acoustic)
+    yield tracked
+    footage._acoustic.cache_clear()
+
+
+@pytest.fixture
+def video(tmp_path):
+    def make(name: str, frames: int = FRAMES, sound: bool = True) -> Path:
+        path = tmp_path / "grid" / f"{name}.mp4"
+        rng = np.random.default_rng(len(name))
+        speech = (0.1 * rng.standard_normal(640 * frames).astype(np.float32), 16000) if sound else None
+        pictures = (np.full((48, 64, 3), min(10 * k, 250), np.uint8) for k in range(frames))
+        media.write_video(path, pictures, (64, 48), speech)
+        return path
+
+    return make
+
+
+def run(tmp_path: Path, *videos: Path, **options) -> Path:
+    prepare(Options(out=tmp_path / "out", videos=videos, workers=1, **options))
+    return tmp_path / "out"
+
+
+def test_videos_become_clips_by_split(tmp_path, tracker, video):
+    source = video(f"s1/{TRAINING}"), video(f"s1/{HELD_OUT}"), video("s1/mute", sound=False)
+    out = run(tmp_path, source[0].parent)
+    assert open_clips(out, "held_out").names == ["grid/s1/bbaz7a"]
+    clip, mute = open_clips(out)
+    assert (clip.name, clip.person, len(clip)) == ("grid/s1/bbaf2n", "s1", FRAMES)
+    assert clip.speech.shape == (640 * FRAMES,) and clip.ppg.shape == (FRAMES, 41)
+    assert clip.has_speech and clip.ppg.all() and clip.ppg_hash == "first"
+    assert np.abs(clip.frames(5, 6).astype(int) - 50).max() <= 4
+    assert not mute.has_speech and not mute.ppg.any() and not mute.speech.any() and mute.ppg_hash == "first"
+    assert clip.track.face_model == "head"
+    assert not (out / ".staging").exists()
+
+
+def test_the_report_tells_all(tmp_path, tracker, video):
+    for name in (TRAINING, "gap", "nobody", "odd"):
+        video(f"s1/{name}")
+    video("s1/short", frames=4)
+    out = run(tmp_path, tmp_path / "grid", ppg=False)
+    report = json.loads((out / "report.json").read_text())
+    lines = {name.split("/")[-1]: line for name, line in report["clips"].items()}
+    assert {name for name, line in lines.items() if line["kept"]} == {TRAINING, "gap"}
+    assert "2 frames without a face, bridged" in lines["gap"]["faults"]
+    assert "no face in" in lines["nobody"]["reason"] and "a bug" in lines["odd"]["reason"]
+    assert lines["short"]["reason"] == "a face in only 4 frames on end"
+    figures = report["folders"]["grid+s1"]
+    assert (figures["kept"], figures["dropped"], figures["frames"]) == (2, 3, 24)
+    # 12 of each but the odd one, which was not read; of the short one 4
+    assert figures["tracked"] == pytest.approx(22 / 40) and figures["milliseconds_a_frame"]["track"] > 0
+    text = (out / "report.md").read_text()
+    assert "55.00%" in text and "**dropped** grid/s1/odd" in text
+    assert (out / "report" / "grid+s1.jpg").stat().st_size > 500
+    assert not any(clip.ppg.any() or clip.ppg_hash for clip in open_clips(out))
+
+
+def test_sound_starts_where_the_kept_stretch_does(tmp_path, tracker, video, monkeypatch):
+    source = video("s1/late", frames=40)
+    track_video = footage.track_video
+
+    def late(*args, **options):
+        track, crops = track_video(*args, **options)
+        crops = Crops(crops[25:])
+        crops.start = 25
+        cut = {k: v[25:] for k, v in track._asdict().items() if getattr(v, "shape", ())[:1] == (40,)}
+        return track._replace(**cut), crops
+
+    monkeypatch.setattr(footage, "track_video", late)
+    (clip,) = open_clips(run(tmp_path, source))
+    whole = media.read_speech(source)
+    assert len(clip) == 15 and np.abs(clip.speech - whole[25 * 640 : 40 * 640]).max() < 1e-4
+    fault = json.loads((tmp_path / "out" / "report.json").read_text())["clips"]["grid/s1/late"]["faults"][0]
+    assert fault.startswith("kept frames 25 to 40")
+
+
+def test_what_is_prepared_is_not_prepared_again(tmp_path, tracker, video):
+    one, two = video("s1/one"), video("s1/two")
+    out = run(tmp_path, one)
+    before = (out / "report.json").read_text()
+    run(tmp_path, one)
+    assert tracker == ["one"] and (out / "report.json").read_text() == before
+    run(tmp_path, two, one)
+    assert tracker == ["one", "two"] and open_clips(out).names == ["grid/s1/one", "grid/s1/two"]
+    video("s1/one", frames=20)  # another video under the old name
+    run(tmp_path, one)
+    assert tracker == ["one", "two", "one"] and [len(clip) for clip in open_clips(out)] == [20, FRAMES]
+    run(tmp_path, one, face="left")
+    assert len(tracker) == 4
+
+
+def test_goes_on_where_it_was_interrupted(tmp_path, tracker, video, monkeypatch):
+    one, two = video("s1/one"), video("s1/two")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        track = footage.track_video
+
+        def interrupted(path, *rest, **options):
+            if path.stem == "two":
+                raise KeyboardInterrupt
+            return track(path, *rest, **options)
+
+        patch.setattr(footage, "track_video", interrupted)
+        run(tmp_path, one, two)
+    out = run(tmp_path, one, two)
+    assert tracker == ["one", "two"] and len(open_clips(out)) == 2
+
+
+def test_phone_posteriors_are_computed_later_without_tracking(tmp_path, tracker, video):
+    video(f"s1/{TRAINING}"), video(f"s1/{HELD_OUT}")
+    out = run(tmp_path, tmp_path / "grid", ppg=False)
+    before = open_clips(out)[0]
+    run(tmp_path, update_ppg=True, acoustic=Path("better"))
+    for split in ("train", "held_out"):
+        (clip,) = open_clips(out, split)
+        assert clip.ppg_hash == "better" and clip.ppg.all()
+    after = open_clips(out)[0]
+    assert np.array_equal(after.speech, before.speech) and list(after.jpegs) == list(before.jpegs)
+    assert len(tracker) == 2
+
+
+def test_bad_input_is_told_in_a_line(tmp_path, tracker, video):
+    with pytest.raises(UserError, match="no videos given"):
+        run(tmp_path)
+    with pytest.raises(UserError, match="does not exist"):
+        run(tmp_path, tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no video below"):
+        run(tmp_path, tmp_path / "empty")
+    with pytest.raises(UserError, match="none of 1 videos could be used; the first: no face"):
+        run(tmp_path, video("s1/nobody"))
+    with pytest.raises(UserError, match="no weights in"):
+        run(tmp_path, video("s1/one"), acoustic=Path("missing"))
+    assert tracker == ["nobody"]
+    with pytest.raises(UserError, match="no prepared clips"):
+        run(tmp_path, update_ppg=True)
+
+
+def test_two_videos_of_one_name(tmp_path, tracker, video):
+    one = video("s1/one")
+    other = one.rename(tmp_path / "grid" / "s1" / "one.mkv")
+    out = run(tmp_path, video("s1/one"), other)
+    lines = json.loads((out / "report.json").read_text())["clips"]
+    assert lines["grid/s1/one"]["kept"] and "same name as" in lines["grid/s1/one.mkv"]["reason"]
+    assert len(open_clips(out)) == 1
+
+
+def test_names_and_people(tmp_path):
+    assert clip_name(Path("/data/corpora/grid/s1/bbaz7a.mkv")) == "grid/s1/bbaz7a"
+    assert clip_name(Path("/me.mp4")) == "me"
+    people = {
+        "grid/s1/bbaz7a": "s1",
+        "prompts/mead/M003_level_1_disgusted_015": "M003",
+        "prompts/emotion_silent/W009_front_sad_level3_001": "W009",
+        "prompts/speeches/Obama_clip1": "Obama",
+        "prompts/generated/vasa_3": "vasa_3",
+    }
+    assert {name: person_of(name) for name in people} == people
+    for name in ("b.MP4", "a.mkv", "notes.txt", "._a.mkv"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_videos([tmp_path, tmp_path / "a.mkv"])] == ["a.mkv", "b.MP4"]
+
+
+@pytest.mark.slow
+def test_a_clip_of_grid_end_to_end(tmp_path, shared_data):
+    """Two videos in two processes, through the real tracker."""
+    videos = [shared_data / "grid" / "s1" / f"{name}.mkv" for name in (TRAINING, HELD_OUT)]
+    command = [sys.executable, "-m", "vast_jax.prepare", *map(str, videos), "--out", str(tmp_path), "--no-ppg"]
+    root = Path(__file__).parents[1]
+    subprocess.run(
+        [*command, "--workers", "2"], check=True, cwd=root, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    (clip,) = open_clips(tmp_path)
+    assert clip.name == "grid/s1/bbaf2n" and len(clip) == 75 and clip.track.valid.mean() >= 0.99
+    assert clip.has_speech and np.abs(clip.speech).max() > 0.05
+    frames = clip.frames(0, 75)
+    assert frames.shape == (75, 256, 256, 3) and frames.std() > 20
+    eyes = (clip.track.landmarks[:, 33, :2] + clip.track.landmarks[:, 263, :2]) / 2
+    assert np.abs(np.median(eyes, 0) - (128, 112)).max() < 2  # the crop of spec 10
+    assert open_clips(tmp_path, "held_out").names == ["grid/s1/bbaz7a"]

@@ -1,0 +1,106 @@
+"""A prepared clip: all but the pictures in memory, frames decoded on demand; and its form on disk while preparing."""
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vast_jax.files import atomic_path
+from vast_jax.types import FaceTrack
+
+JPEG_QUALITY = 95
+_ARRAYS, _PICTURES = "clip.npz", "frames.bin"
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """[H,W,3] uint8 RGB to JPEG bytes, full chroma: lips are told from skin by colour."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "jpeg", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def decode_jpeg(encoded: bytes) -> np.ndarray:
+    """JPEG bytes to [H,W,3] uint8 RGB."""
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of N frames at 25 a second."""
+
+    name: str  # "grid/s1/bbaz7a": the last three parts of the source's path, without suffix
+    person: str  # a label only
+    fingerprint: str  # hash of all that the track depends on: source, face model, options
+    track: FaceTrack
+    speech_int16: np.ndarray  # [640 N] int16, 16 kHz; zeros where has_speech is False
+    has_speech: bool
+    ppg: np.ndarray  # [N, 41] float32; zeros where there is no speech or no acoustic model has run
+    ppg_hash: str  # of the acoustic model; "" if none has run
+    jpegs: Sequence[bytes]  # N encoded frames, read when indexed
+
+    def __len__(self) -> int:
+        """Number of frames N."""
+        return len(self.track.valid)
+
+    @property
+    def speech(self) -> np.ndarray:
+        """[640 N] float32 in [-1, 1), 16 kHz."""
+        return self.speech_int16.astype(np.float32) / 32768
+
+    def frame(self, index: int) -> np.ndarray:
+        """[256,256,3] uint8 RGB."""
+        return decode_jpeg(self.jpegs[index])
+
+    def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Frames [start, stop) as [n,256,256,3] uint8 RGB."""
+        return np.stack([decode_jpeg(encoded) for encoded in self.jpegs[start:stop]])
+
+
+class _JpegFile(Sequence):
+    """Encoded pictures one after another in a file; `ends` [N] are the offsets at which they end."""
+
+    def __init__(self, path: Path, ends: np.ndarray):
+        self._path, self._bounds = path, [0, *map(int, ends)]
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def __getitem__(self, index):
+        with open(self._path, "rb") as file:
+            if not isinstance(index, slice):
+                return self._read(file, range(len(self))[index])
+            return [self._read(file, i) for i in range(len(self))[index]]
+
+    def _read(self, file, index: int) -> bytes:
+        file.seek(self._bounds[index])
+        return file.read(self._bounds[index + 1] - self._bounds[index])
+
+
+def save_clip(directory: str | os.PathLike, clip: Clip, frames: Iterable[bytes] | None = None) -> None:
+    """Writes a clip to a folder of its own, whole or not at all; `frames` (default: the clip's own) may be a stream."""
+    with atomic_path(directory) as part:
+        part.mkdir()
+        ends, end = [], 0
+        with open(part / _PICTURES, "wb") as file:
+            for encoded in clip.jpegs if frames is None else frames:
+                end += file.write(encoded)
+                ends.append(end)
+        if len(ends) != len(clip):
+            raise ValueError(f"{clip.name}: {len(ends)} frames for a track of {len(clip)}")
+        own = {f.name: getattr(clip, f.name) for f in fields(Clip) if f.name not in ("track", "jpegs")}
+        track = {f"track_{key}": value for key, value in clip.track._asdict().items()}
+        np.savez(part / _ARRAYS, ends=np.asarray(ends, np.int64), **own, **track)
+
+
+def load_clip(directory: str | os.PathLike) -> Clip:
+    """The clip that `save_clip` wrote."""
+    directory = Path(directory)
+    with np.load(directory / _ARRAYS, allow_pickle=False) as file:
+        value = {key: file[key] if file[key].ndim else file[key].item() for key in file.files}
+    ends = value.pop("ends")
+    track = FaceTrack(**{key: value.pop(f"track_{key}") for key in FaceTrack._fields})
+    return Clip(track=track, jpegs=_JpegFile(directory / _PICTURES, ends), **value)

@@ -1,0 +1,115 @@
+"""What was kept, what was dropped and why: report.json to read by program, report.md and contact sheets to look at."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from vast_jax.data.builders import folder_of
+from vast_jax.data.footage import Outcome
+from vast_jax.files import atomic_path
+
+_SHEET_COLUMNS, _SHEET_CLIPS = 10, 40
+_CAPTION = 18  # pixels
+PICTURES = "report"  # folder of the pictures, in it one a folder of clips
+
+
+def picture_path(out: Path, name: str) -> Path:
+    """Where the overlay of a clip lies."""
+    return out / PICTURES / folder_of(name) / f"{name.split('/')[-1]}.jpg"
+
+
+def write_report(out: Path, outcomes: Iterable[Outcome]) -> dict[str, dict]:
+    """Adds to the report in `out` what this run did, and writes the contact sheets of the folders it touched.
+
+    A clip that an earlier run prepared and this one found unchanged keeps its line.
+
+    Returns:
+      Figures a folder: clips kept and dropped, frames, share tracked, milliseconds a frame, faults.
+    """
+    path = out / "report.json"
+    clips = json.loads(path.read_text())["clips"] if path.is_file() else {}
+    touched = set()
+    for outcome in outcomes:
+        if outcome.fresh or not outcome.kept or outcome.name not in clips:
+            clips[outcome.name] = outcome.line()
+        touched.add(folder_of(outcome.name))
+    clips = dict(sorted(clips.items()))
+    by_folder = defaultdict(dict)
+    for name, line in clips.items():
+        by_folder[folder_of(name)][name] = line
+    figures = {folder: _figures(lines) for folder, lines in by_folder.items()}
+    with atomic_path(path) as part:
+        part.write_text(json.dumps({"folders": figures, "clips": clips}, indent=1) + "\n")
+    with atomic_path(out / "report.md") as part:
+        part.write_text(_markdown(figures, by_folder))
+    for folder in touched:
+        _contact_sheet(out / PICTURES / folder)
+    return figures
+
+
+def _figures(lines: dict[str, dict]) -> dict:
+    kept = [line for line in lines.values() if line["kept"]]
+    timed = [line for line in kept if line["milliseconds"]]
+    frames = sum(line["frames"] for line in kept)
+    stages = sorted({stage for line in timed for stage in line["milliseconds"]})
+    timed_frames = sum(line["frames"] for line in timed)
+    return {
+        "kept": len(kept),
+        "dropped": len(lines) - len(kept),
+        "frames": frames,
+        "tracked": sum(line["tracked"] for line in kept)
+        / max(sum(line["source_frames"] for line in lines.values()), 1),
+        "residual": float(np.mean([line["residual"] for line in kept])) if kept else 0.0,
+        "milliseconds_a_frame": {
+            stage: round(sum(line["milliseconds"].get(stage, 0) for line in timed) / timed_frames, 2)
+            for stage in stages
+        },
+        "clips_with_faults": sum(bool(line["faults"]) for line in kept),
+    }
+
+
+def _markdown(figures: dict[str, dict], by_folder: dict[str, dict[str, dict]]) -> str:
+    rows = [
+        "| folder | kept | dropped | frames | tracked | residual, px | ms a frame | clips with faults | look at |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for folder, f in figures.items():
+        stages = f["milliseconds_a_frame"]
+        parts = f"{sum(stages.values()):.1f} ({', '.join(f'{k} {v:.1f}' for k, v in stages.items())})"
+        rows.append(
+            f"| {folder} | {f['kept']} | {f['dropped']} | {f['frames']} "
+            f"| {f['tracked']:.2%} | {f['residual']:.2f} | {parts} "
+            f"| {f['clips_with_faults']} | [pictures]({PICTURES}/{folder}.jpg) |"
+        )
+    text = ["# Prepared clips", "", *rows, ""]
+    for folder, lines in by_folder.items():
+        dropped = [f"- **dropped** {name}: {line['reason']}" for name, line in lines.items() if not line["kept"]]
+        faults = [
+            f"- {name}: {'; '.join(line['faults'])}" for name, line in lines.items() if line["kept"] and line["faults"]
+        ]
+        if dropped or faults:
+            text += [f"## {folder}", "", *dropped, *faults, ""]
+    return "\n".join(text)
+
+
+def _contact_sheet(pictures: Path) -> None:
+    """Overlays of up to forty clips, evenly chosen, with their names, in one picture beside the folder."""
+    paths = sorted(pictures.glob("*.jpg"))
+    if not paths:
+        return
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _SHEET_CLIPS).round().astype(int))]
+    tiles = [Image.open(path) for path in chosen]
+    width, height = tiles[0].width, tiles[0].height + _CAPTION
+    columns = min(_SHEET_COLUMNS, len(tiles))
+    sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (path, tile) in enumerate(zip(chosen, tiles, strict=True)):
+        x, y = index % columns * width, index // columns * height
+        draw.text((x + 4, y + 2), path.stem, fill="black", font_size=12)
+        sheet.paste(tile, (x, y + _CAPTION))
+    with atomic_path(pictures.parent / f"{pictures.name}.jpg") as part:
+        sheet.save(part, quality=90)

@@ -1,0 +1,91 @@
+"""Losses of every part: pure functions of arrays, each a mean over what it judges unless it says otherwise."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from vast_jax.types import Array
+
+UNDERSHOOT = 1.5  # weights of the asymmetric loss, 1:3 as in Tran et al. (2018), normalised to keep the
+OVERSHOOT = 0.5  # average curvature of the squared error
+
+
+def masked_mean(values: Array, mask: Array | None = None) -> Array:
+    """Mean of `values` where `mask` (broadcast over trailing axes) is true; 0 if it is true nowhere."""
+    if mask is None:
+        return jnp.mean(values)
+    mask = mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)).astype(values.dtype)
+    mask = jnp.broadcast_to(mask, values.shape)
+    return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1)
+
+
+def l1(x: Array, y: Array, mask: Array | None = None) -> Array:
+    """Mean absolute error of two arrays of one shape, over the masked positions only where a mask is given."""
+    return masked_mean(jnp.abs(x - y), mask)
+
+
+def squared_error(prediction: Array, target: Array) -> Array:
+    """Squared error of each element: the symmetric counterpart of `asymmetric_error`."""
+    return jnp.square(prediction - target)
+
+
+def asymmetric_error(
+    prediction: Array, target: Array, overshoot: float = OVERSHOOT, undershoot: float = UNDERSHOOT
+) -> Array:
+    """Squared error of each element that costs more where the prediction falls short of the target (paper, §3.4).
+
+    The loss of Tran et al. (2018, "Extreme 3D Face Reconstruction") in its element form: with e = sign(g) p - |g|,
+    `overshoot` e² where e > 0 and `undershoot` e² otherwise. Magnitude is measured from zero, so both arrays are
+    deviations from the mean movement. The sign of a zero target counts as positive: with sign(0) = 0 such an element
+    would have no loss and no gradient, whatever was predicted.
+    """
+    error = jnp.where(target >= 0, prediction, -prediction) - jnp.abs(target)
+    return jnp.where(error > 0, overshoot, undershoot) * jnp.square(error)
+
+
+def velocity_error(prediction: Array, target: Array, mask: Array | None = None) -> Array:
+    """Mean squared error of the frame-to-frame differences of two [B, T, ...] arrays; both frames must be valid."""
+    pair = None if mask is None else mask[:, 1:] & mask[:, :-1]
+    return masked_mean(jnp.square(jnp.diff(prediction, axis=1) - jnp.diff(target, axis=1)), pair)
+
+
+def kl_standard_normal(mu: Array, logvar: Array) -> Array:
+    """KL(N(mu, diag exp logvar) || N(0, I)) of each dimension, in nats, closed form (sum the last axis for the whole).
+
+    Householder steps are orthogonal, so they change neither the density under the isotropic prior nor the volume:
+    this is also the divergence of the posterior after the flow (paper, Eq. 2).
+    """
+    return 0.5 * (jnp.square(mu) + jnp.exp(logvar) - 1 - logvar)
+
+
+def free_bits(kl_BxS: Array, nats: float) -> Array:
+    """Sum over dimensions of the batch's mean divergence, each held at `nats` or more so that none is pushed to zero.
+
+    Kingma et al. (2016), "Improved Variational Inference with Inverse Autoregressive Flow".
+    """
+    return jnp.sum(jnp.maximum(jnp.mean(kl_BxS, axis=0), nats))
+
+
+def discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
+    """Binary cross-entropy of a discriminator: real towards 1, generated towards 0 (Goodfellow et al., 2014)."""
+    return jnp.mean(jax.nn.softplus(-real_logits)) + jnp.mean(jax.nn.softplus(fake_logits))
+
+
+def generator_loss(fake_logits: Array) -> Array:
+    """Non-saturating generator loss, -log D(G(.)): its gradient does not vanish where the discriminator is sure."""
+    return jnp.mean(jax.nn.softplus(-fake_logits))
+
+
+def r1_penalty(discriminator: Callable[[Array], Array], real: Array) -> Array:
+    """½ E‖∇D(x)‖² at real samples [B, ...] (Mescheder et al., 2018).
+
+    Applied lazily, every n-th step, it is multiplied by n (Karras et al., 2020).
+    """
+    gradient = jax.grad(lambda x: jnp.sum(discriminator(x)))(real)
+    return 0.5 * jnp.mean(jnp.sum(jnp.square(gradient.reshape(gradient.shape[0], -1)), axis=-1))
+
+
+def feature_distance(features_a: Sequence[Array], features_b: Sequence[Array]) -> Array:
+    """Sum over layers of the mean squared difference of two networks' features: the paper's perceptual loss (§3.5)."""
+    return sum(jnp.mean(jnp.square(a - b)) for a, b in zip(features_a, features_b, strict=True))

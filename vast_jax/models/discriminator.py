@@ -1,0 +1,28 @@
+"""The discriminator D(M, I) (paper 3.4): does a patch of the frame look real, and does it fit the mesh image?"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vast_jax.types import Array
+
+
+class Discriminator(nn.Module):
+    """PatchGAN (Isola et al., 2017) of 4x4 convolutions; with three of stride 2 and two of stride 1 a logit sees 70x70.
+
+    Normalised per frame and judging per frame, so that `params` is the only collection.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128, 256)  # all but the last have stride 2; the paper-sized preset doubles them
+
+    @nn.compact
+    def __call__(self, mesh_NxHxWxM: Array, image_NxHxWx3: Array) -> Array:
+        """Logits [N, H / 8 - 2, W / 8 - 2, 1] that the patches are real; mesh and image in [-1, 1]."""
+        pad = ((1, 1), (1, 1))
+        x = jnp.concatenate([mesh_NxHxWxM, image_NxHxWx3], axis=-1)
+        for i, width in enumerate(self.widths):
+            stride = 2 if i < len(self.widths) - 1 else 1
+            x = nn.Conv(width, (4, 4), (stride, stride), pad, name=f"conv{i + 1}")(x)
+            if i > 0:
+                x = nn.InstanceNorm(name=f"norm{i + 1}")(x)
+            x = nn.leaky_relu(x, 0.2)
+        return nn.Conv(1, (4, 4), padding=pad, name="logits")(x)

@@ -1,0 +1,41 @@
+"""Style encoder E^p (paper, §3.2): a clip's expression and speech to one vector that says how the person speaks."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vast_jax.types import Array
+
+
+class StyleEncoder(nn.Module):
+    """Masked convolutions over time, then a GRU whose state at the last valid frame is the summary.
+
+    The order of expression parameters means nothing, so the convolutions run over time alone, unlike those over
+    spectrograms of the reference encoder they follow (Skerry-Ryan et al., 2018). The result does not depend on what
+    lies behind the mask, nor on how much of it there is.
+    """
+
+    channels: tuple[int, ...] = (128, 128, 256, 256)
+    strides: tuple[int, ...] = (1, 2, 1, 2)
+    speech_width: int = 64
+    state_width: int = 256
+
+    @nn.compact
+    def __call__(self, x_BxTxD: Array, ppg_BxTxP: Array, mask_BxT: Array, has_speech_B: Array) -> Array:
+        """Normalised expression, PPG, valid frames (a prefix of each row) and whether the speech is known -> [B, H].
+
+        Where `has_speech_B` is false the PPG is not looked at: a learned vector stands for unknown speech.
+        """
+        speech_BxTxE = nn.Dense(self.speech_width, name="speech")(ppg_BxTxP)
+        unknown_E = self.param("unknown_speech", nn.initializers.zeros, (self.speech_width,))
+        speech_BxTxE = jnp.where(has_speech_B[:, None, None], speech_BxTxE, unknown_E)
+        y_BxTxC = jnp.concatenate([x_BxTxD, speech_BxTxE], axis=-1)
+        for channels, stride in zip(self.channels, self.strides, strict=True):
+            y_BxTxC = jnp.where(mask_BxT[..., None], y_BxTxC, 0)
+            # Explicit padding: "SAME" would centre strided windows by the padded length.
+            y_BxTxC = nn.Conv(channels, (3,), (stride,), padding=((1, 1),))(y_BxTxC)
+            mask_BxT = mask_BxT[:, ::stride]
+            y_BxTxC = nn.relu(nn.LayerNorm()(y_BxTxC))
+        lengths_B = jnp.maximum(jnp.sum(mask_BxT, axis=1), 1)
+        y_BxTxC = jnp.where(mask_BxT[..., None], y_BxTxC, 0)
+        state_BxH, _ = nn.RNN(nn.GRUCell(self.state_width), return_carry=True)(y_BxTxC, seq_lengths=lengths_B)
+        return nn.tanh(state_BxH)

@@ -1,0 +1,205 @@
+"""Style transfer (paper, §3.2 and 3.3): speech and a prompt's style to expression; encoder, enhancer and decoder."""
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vast_jax import checkpoint
+from vast_jax.models.expression_decoder import OUTPUT_LIMIT, StrongDecoder, WeakDecoder
+from vast_jax.models.style_encoder import StyleEncoder
+from vast_jax.models.style_enhancer import StyleEnhancer
+from vast_jax.types import Array
+
+_SHIPPED = Path(__file__).parent.parent / "assets" / "style.safetensors"
+
+
+class Reconstruction(NamedTuple):
+    """What a training call returns: normalised expression [B, T, D], the posterior's mu and logvar [B, S]."""
+
+    expression: Array
+    mu: Array
+    logvar: Array
+
+
+class StyleTransfer(nn.Module):
+    """All of the paper's §3.2 and 3.3 on normalised expression (deviation from the mean, in standard deviations).
+
+    `strong` and `weak` are the indices of the expression parameters that the Transformer and the LSTM produce:
+    together every parameter once (`face.model.split_by_mouth_offset`).
+    """
+
+    strong: tuple[int, ...]
+    weak: tuple[int, ...]
+    style_width: int = 64
+    householder_steps: int = 4
+    encoder_channels: tuple[int, ...] = (128, 128, 256, 256)
+    encoder_state: int = 256
+    strong_width: int = 128
+    strong_layers: int = 3
+    strong_heads: int = 8
+    window: int = 32
+    weak_width: int = 256
+    ppg_dropout: float = 0.5
+
+    def setup(self) -> None:
+        order = (*self.strong, *self.weak)
+        if sorted(order) != list(range(len(order))):
+            raise ValueError("strong and weak must name every expression parameter exactly once")
+        # From the decoders' order, strong then weak, back to the face model's.
+        self.position = tuple(order.index(d) for d in range(len(order)))
+        self.encoder = StyleEncoder(channels=self.encoder_channels, state_width=self.encoder_state)
+        self.enhancer = StyleEnhancer(self.style_width, self.householder_steps)
+        self.strong_decoder = StrongDecoder(
+            len(self.strong), self.strong_width, self.strong_layers, self.strong_heads, self.window
+        )
+        self.weak_decoder = WeakDecoder(len(self.weak), self.weak_width, ppg_dropout=self.ppg_dropout)
+
+    def encode(
+        self,
+        x_BxTxD: Array,
+        ppg_BxTxP: Array,
+        mask_BxT: Array,
+        has_speech_B: Array,
+        key: Array | None = None,
+        temperature: float = 1.0,
+    ) -> tuple[Array, Array, Array]:
+        """A prompt's posterior and style: mu, logvar, z_K, each [B, S]; without a key z_K is the centre's image."""
+        return self.enhancer(self.encoder(x_BxTxD, ppg_BxTxP, mask_BxT, has_speech_B), key, temperature)
+
+    def generate(
+        self,
+        ppg_BxTxP: Array,
+        style_BxS: Array,
+        mask_BxT: Array | None = None,
+        first_BxD: Array | None = None,
+        key: Array | None = None,
+    ) -> Array:
+        """Normalised expression [B, T, D] of new speech in a style, free-running, within ±5 standard deviations.
+
+        `first_BxD` is the expression before the first frame (default: the mean). A key adds training's noise to the
+        weak branch's history.
+        """
+        mask_BxT = jnp.ones(ppg_BxTxP.shape[:2], bool) if mask_BxT is None else mask_BxT
+        first_BxW = None if first_BxD is None else first_BxD[:, list(self.weak)]
+        strong_BxTxD = self.strong_decoder(ppg_BxTxP, style_BxS, mask_BxT)
+        weak_BxTxD = self.weak_decoder(ppg_BxTxP, style_BxS, first_BxW, noise_key=key)
+        return jnp.clip(self._merge(strong_BxTxD, weak_BxTxD), -OUTPUT_LIMIT, OUTPUT_LIMIT)
+
+    def __call__(
+        self,
+        x_BxTxD: Array,
+        ppg_BxTxP: Array,
+        mask_BxT: Array,
+        prompt_x_BxNxD: Array,
+        prompt_ppg_BxNxP: Array,
+        prompt_mask_BxN: Array,
+        has_speech_B: Array,
+        key: Array,
+        first_BxD: Array | None = None,
+        teacher_forcing: Array | float = 1.0,
+        train: bool = False,
+    ) -> Reconstruction:
+        """Reconstructs a clip from its speech and the style of its prompt, for training (rng "dropout" if `train`).
+
+        `has_speech_B` says of which prompts the speech is known; `key` samples the style.
+        """
+        mu_BxS, logvar_BxS, style_BxS = self.encode(
+            prompt_x_BxNxD, prompt_ppg_BxNxP, prompt_mask_BxN, has_speech_B, key
+        )
+        first_BxW = None if first_BxD is None else first_BxD[:, list(self.weak)]
+        strong_BxTxD = self.strong_decoder(ppg_BxTxP, style_BxS, mask_BxT, train)
+        weak_BxTxD = self.weak_decoder(
+            ppg_BxTxP, style_BxS, first_BxW, x_BxTxD[:, :, list(self.weak)], teacher_forcing, train
+        )
+        return Reconstruction(self._merge(strong_BxTxD, weak_BxTxD), mu_BxS, logvar_BxS)
+
+    def _merge(self, strong_BxTxD: Array, weak_BxTxD: Array) -> Array:
+        return jnp.concatenate([strong_BxTxD, weak_BxTxD], axis=-1)[..., list(self.position)]
+
+
+def normalise(x_BxTxD: Array, mean_D: Array, std_D: Array) -> Array:
+    """Activations to what the model reads: deviations in standard deviations, within the ±5 that it can produce."""
+    return jnp.clip((x_BxTxD - mean_D) / std_D, -OUTPUT_LIMIT, OUTPUT_LIMIT)
+
+
+class StyleModel:
+    """Style transfer with its weights: whole clips of any length in and out, in activations of the face model."""
+
+    WINDOW = 96  # frames of a prompt seen at once: as in training
+    BUCKET = 125  # lengths are padded to multiples of this, so that few programs are compiled
+
+    def __init__(
+        self, module: StyleTransfer, params: Mapping[str, Any], constants: Mapping[str, np.ndarray], card=None
+    ):
+        self.module, self.constants, self.card = module, constants, dict(card or {})
+        self._variables = {"params": params}
+        self._encode = jax.jit(functools.partial(module.apply, method="encode"))
+        self._generate = jax.jit(functools.partial(module.apply, method="generate"))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike | None = None) -> "StyleModel":
+        """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
+        path = _SHIPPED if path is None else path
+        weights, card = checkpoint.load(path)
+        checkpoint.expect(card, part="style", source=path)
+        config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
+        return cls(StyleTransfer(**config), weights["style"], weights["constants"], card)
+
+    def posterior(
+        self, expression: np.ndarray, ppg: np.ndarray, has_speech: bool = True, temperature: float = 0.0, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """mu, logvar and z_K [windows, S] of half-overlapping windows of a prompt: [N, D] and [N, 41], N >= 1."""
+        frames = len(expression)
+        starts = sorted({*range(0, max(frames - self.WINDOW, 0), self.WINDOW // 2), max(frames - self.WINDOW, 0)})
+        count = 1 << (len(starts) - 1).bit_length()  # a power of two: few programs
+        x = np.zeros((count, self.WINDOW, expression.shape[1]), np.float32)
+        a = np.zeros((count, self.WINDOW, ppg.shape[1]), np.float32)
+        mask = np.zeros((count, self.WINDOW), bool)
+        mask[:, 0] = True
+        for row, start in enumerate(starts):
+            length = min(self.WINDOW, frames - start)
+            x[row, :length], a[row, :length] = expression[start : start + length], ppg[start : start + length]
+            mask[row, :length] = True
+        x = normalise(x, self.constants["mean"], self.constants["std"])
+        known = np.full(count, bool(has_speech))
+        key = jax.random.key(seed) if temperature > 0 else None
+        return tuple(
+            np.asarray(y)[: len(starts)] for y in self._encode(self._variables, x, a, mask, known, key, temperature)
+        )
+
+    def encode(
+        self, expression: np.ndarray, ppg: np.ndarray, has_speech: bool = True, temperature: float = 0.0, seed: int = 0
+    ) -> np.ndarray:
+        """The style [S] of a prompt: expression [N, D] and PPG [N, 41], the latter unread without `has_speech`.
+
+        A prompt longer than the training's clips is read in windows, whose styles are averaged. At temperature 0 it is
+        the posterior's centre, above it a sample.
+        """
+        return self.posterior(expression, ppg, has_speech, temperature, seed)[2].mean(0)
+
+    def decode(self, ppg: np.ndarray, style: np.ndarray, seed: int = 0, first: np.ndarray | None = None) -> np.ndarray:
+        """Expression [T, D] of speech, PPG [T, 41], in a style [S], within the range seen in training.
+
+        `seed`: of the small noise in the weak branch's history, as in training. `first` [D] is the expression before
+        the first frame (default: the mean).
+        """
+        frames, mean, std = len(ppg), self.constants["mean"], self.constants["std"]
+        length = -(-frames // self.BUCKET) * self.BUCKET
+        mask = np.arange(length)[None] < frames
+        ppg = np.pad(np.asarray(ppg, np.float32), ((0, length - frames), (0, 0)))
+        first = None if first is None else normalise(first, mean, std)[None]
+        x = self._generate(self._variables, ppg[None], style[None], mask, first, jax.random.key(seed))
+        expression = np.asarray(x)[0, :frames] * std + mean
+        return np.clip(expression, self.constants["low"], self.constants["high"]).astype(np.float32)
+
+
+def load_style_model(path: str | os.PathLike | None = None) -> StyleModel:
+    """The style model of an export folder or .safetensors file; None: the one shipped with the package."""
+    return StyleModel.load(path)

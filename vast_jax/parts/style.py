@@ -1,0 +1,211 @@
+"""Trains style transfer: encoder, enhancer and decoder together, one player (paper, §3.2 to 3.4)."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vast_jax import checkpoint, losses
+from vast_jax.data import pipeline
+from vast_jax.face.model import landmark_basis, load_face_model, split_by_mouth_offset
+from vast_jax.models.style_transfer import StyleModel, StyleTransfer, load_style_model, normalise
+from vast_jax.parts import style_report
+from vast_jax.parts.style_data import Examples, shares, usable
+from vast_jax.types import Batch, Part, UserError
+
+__all__ = ["StyleModel", "StylePart", "load_style_model"]
+
+# Of MediaPipe's landmarks: inner lips facing each other, corners of the mouth, lips' outer middles and the chin.
+_GAPS, _WIDTHS, _POINTS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402)), ((78, 308), (61, 291)), (0, 17, 152)
+_OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
+
+
+@dataclasses.dataclass(frozen=True)
+class StylePart:
+    """The style transfer model and how it is trained."""
+
+    d_style: int = 64
+    """Dimensions of the style."""
+    householder_steps: int = 4
+    """K of the enhancer; 0 is the ablation without flow."""
+    encoder_channels: tuple[int, ...] = (128, 128, 192, 192)
+    """Of the style encoder's four convolutions."""
+    encoder_state: int = 192
+    """Units of its GRU."""
+    strong_width: int = 128
+    """Of the Transformer."""
+    strong_layers: int = 3
+    """Of the Transformer."""
+    strong_heads: int = 8
+    """Half look back, half ahead."""
+    reach: int = 16
+    """Frames that a layer of the Transformer sees on either side."""
+    weak_width: int = 128
+    """Units of the autoregressive LSTM."""
+    ppg_dropout: float = 0.5
+    """Of the speech that the LSTM hears."""
+    mouth_threshold: float = 2.0
+    """Millimetres by which a strong parameter moves the mouth at least."""
+    window: int = 96
+    """Frames of a training example (25 a second)."""
+    loss: Literal["asym", "mse"] = "asym"
+    """Reconstruction error."""
+    lips_weight: float = 1.0
+    """Of the error of gaps, widths and positions of the lips, which several parameters make together."""
+    velocity_weight: float = 0.0
+    """Of the error of frame-to-frame differences."""
+    kl_weight: float = 1e-3
+    """Of the divergence from the prior, after a linear warm-up over a fifth of the steps."""
+    free_bits: float = 0.05
+    """Nats a dimension that cost nothing."""
+    teacher_forcing: float = 0.3
+    """Share of true frames in the LSTM's history at the end; 1 at the start."""
+    silent_prompt: float = 0.2
+    """Share of prompts whose speech is hidden, so that silent videos serve as prompts."""
+    other_window: float = 0.5
+    """Share of prompts from another moment (or GRID clip) of the same talker; the paper always has the target itself,
+    which lets the style carry content."""
+    grid_share: float = 0.5
+    """Share of examples from GRID, whose neutral sentences are most of the clips."""
+    learning_rate: float = 6e-4
+    """Peak of a cosine after a linear warm-up over a twentieth of the steps."""
+    weight_decay: float = 1e-2
+    """Of AdamW."""
+
+    def module(self, constants: Mapping[str, np.ndarray]) -> StyleTransfer:
+        return StyleTransfer(
+            strong=tuple(int(d) for d in constants["strong"]),
+            weak=tuple(int(d) for d in constants["weak"]),
+            style_width=self.d_style,
+            householder_steps=self.householder_steps,
+            encoder_channels=self.encoder_channels,
+            encoder_state=self.encoder_state,
+            strong_width=self.strong_width,
+            strong_layers=self.strong_layers,
+            strong_heads=self.strong_heads,
+            window=self.reach,
+            weak_width=self.weak_width,
+            ppg_dropout=self.ppg_dropout,
+        )
+
+    def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
+        """What is measured once on the training clips, weighted as they are drawn.
+
+        mean, std, low, high [D] of the activations; strong and weak indices; weight [D] of each parameter's error, by
+        the millimetres its standard deviation moves the face; lips [D, L], normalised expression to lip measures in
+        their standard deviations.
+        """
+        clips = _clips(data_dir, "train")
+        model = load_face_model()
+        x = np.concatenate([clip.track.expression for clip in clips]).astype(np.float64)
+        share = np.repeat(shares(clips, self.grid_share) / [len(clip) for clip in clips], [len(clip) for clip in clips])
+        share = share * np.concatenate([clip.track.valid for clip in clips])
+        share /= share.sum()
+        mean = share @ x
+        # A floor, for a parameter that hardly ever moves must not have its tracking noise blown up to full weight:
+        # 0.02 of a shape that moves the face by 10 mm is 0.2 mm, less than the tracker's own error.
+        std = np.maximum(np.sqrt(share @ np.square(x - mean)), 0.02)
+        millimetres = std * np.linalg.norm(model.expression_basis[:, model.regions["face"]], axis=-1).max(1)
+        weight = np.clip(millimetres / millimetres.mean(), 0.1, 4.0)
+        measures = _lip_measures(model)
+        spread = np.sqrt(share @ np.square((x - mean) @ measures))
+        strong, weak = split_by_mouth_offset(model, self.mouth_threshold)
+        low, high = np.quantile(x, (5e-4, 1 - 5e-4), axis=0)
+        constants = {"mean": mean, "std": std, "low": low, "high": high, "weight": weight / weight.mean()}
+        constants["lips"] = std[:, None] * measures / np.maximum(spread, 0.1)
+        return {name: value.astype(np.float32) for name, value in constants.items()} | {"strong": strong, "weak": weak}
+
+    def part(self, constants: Mapping[str, np.ndarray]) -> Part:
+        """One player, "style"; its loss is the reconstruction's plus the weighted divergence."""
+        module = self.module(constants)
+        mean, std, weight, lips = (jnp.asarray(constants[name]) for name in ("mean", "std", "weight", "lips"))
+        element = losses.asymmetric_error if self.loss == "asym" else losses.squared_error
+
+        def inputs(batch: Batch):
+            x, prompt = (normalise(batch[name], mean, std) for name in ("expression", "prompt_expression"))
+            return x, batch["ppg"], batch["mask"], prompt, batch["prompt_ppg"], batch["prompt_mask"]
+
+        def init(key, batch: Batch):
+            return {"style": module.init({"params": key}, *inputs(batch), batch["prompt_has_speech"], key)["params"]}
+
+        def loss(params, batch: Batch, key, progress):
+            style_key, drop_key, hide_key, first_key = jax.random.split(key, 4)
+            known = batch["prompt_has_speech"]
+            known &= ~jax.random.bernoulli(hide_key, self.silent_prompt, known.shape)
+            x, *rest = inputs(batch)
+            # The frame before the first is the mean for half of the clips, as where nothing is given at inference.
+            first = x[:, 0] * jax.random.bernoulli(first_key, 0.5, (len(x), 1))
+            forcing = 1 - (1 - self.teacher_forcing) * progress
+            variables = {"params": params["style"]}
+            out = module.apply(variables, x, *rest, known, style_key, first, forcing, True, rngs={"dropout": drop_key})
+            seen = batch["mask"] & batch["valid"]
+            reconstruction = losses.masked_mean(element(out.expression, x) * weight, seen)
+            lip_error = losses.masked_mean(jnp.square((out.expression - x) @ lips), seen)
+            velocity = losses.velocity_error(out.expression, x, seen)
+            kl = losses.kl_standard_normal(out.mu, out.logvar)
+            beta = self.kl_weight * jnp.minimum(progress / 0.2, 1)
+            total = reconstruction + self.lips_weight * lip_error + self.velocity_weight * velocity
+            metrics = dict(reconstruction=reconstruction, lips=lip_error, velocity=velocity, kl=kl.sum(-1).mean())
+            return total + beta * losses.free_bits(kl, self.free_bits), metrics
+
+        return Part(init=init, losses={"style": loss})
+
+    def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
+        """Endless batches of `style_data.Examples` from the clips with speech."""
+        clips = _clips(data_dir, split)
+        make = Examples(clips, load_face_model().expression_names, self.window, self.other_window, self.grid_share)
+        return pipeline.batches(range(1 << 20), make, batch_size, seed)
+
+    def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
+        warm_up = max(1, steps // 20)
+        rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, warm_up, max(steps, warm_up + 1))
+        return {"style": optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=self.weight_decay))}
+
+    def report(self, params, constants, data_dir, out_dir, step) -> dict[str, float]:
+        """Free-running figures on held-out clips, curves and mesh strips: see `style_report.report`."""
+        model = StyleModel(self.module(constants), params["style"], constants)
+        train, held_out = (_clips(data_dir, split) for split in ("train", "held_out"))
+        return style_report.report(model, load_face_model(), train, held_out, out_dir, step)
+
+    def export(self, params, constants, directory, data_dir, figures) -> None:
+        """Writes style.safetensors and its card, which names the corpora and what their licences leave."""
+        clips = _clips(data_dir, "train")
+        module = self.module(constants)
+        names = [field.name for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
+        free = all(clip.name.startswith(_OPEN_CLIP_PREFIXES) for clip in clips)
+        card = dict(
+            part="style",
+            config={name: getattr(module, name) for name in names},
+            face_model=clips[0].track.face_model,
+            acoustic_model=clips[0].ppg_hash,
+            data=", ".join(sorted({clip.name.rpartition("/")[0] for clip in clips})),
+            licence="CC-BY-4.0 (GRID corpus)" if free else "research only: some training clips are research-only",
+            figures=figures,
+        )
+        checkpoint.export(directory, "style", {"style": params["style"], "constants": constants}, card)
+
+
+def _clips(data_dir: str | os.PathLike, split: str) -> pipeline.Clips:
+    """The clips of a split that can teach; UserError if there are none or they do not fit the face model."""
+    clips = pipeline.open_clips(data_dir, split)
+    kept = pipeline.Clips(usable(clips))
+    if not len(kept):
+        raise UserError(f"{data_dir}: none of its {len(clips)} {split} clips has speech and a face for a second")
+    if not kept.ppg_hash or kept[0].track.face_model != load_face_model().hash:
+        raise UserError(f"{data_dir} was prepared with another face model: run python -m vast_jax.prepare again")
+    return kept
+
+
+def _lip_measures(model) -> np.ndarray:
+    """[D, L] linear map, activations to lip measures in mm: gaps and widths, height and depth of lips and chin."""
+    at = landmark_basis(model).expression  # [D, 478, 3]
+    gaps = [at[:, lower, 1] - at[:, upper, 1] for upper, lower in _GAPS]
+    widths = [at[:, right, 0] - at[:, left, 0] for left, right in _WIDTHS]
+    points = [at[:, point, axis] for point in _POINTS for axis in (1, 2)]
+    return np.stack([*gaps, *widths, *points], axis=1).astype(np.float64)

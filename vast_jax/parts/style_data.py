@@ -1,0 +1,91 @@
+"""Examples for style transfer: windows of clips with their prompts, drawn so that no corpus drowns the others."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vast_jax.data.clips import Clip
+from vast_jax.data.pipeline import Example, pad_frames
+
+LEAST = 25  # frames: a shorter clip is no example
+_ARKIT = ("brow", "cheek", "eye", "jaw", "mouth", "nose", "tongue")
+
+
+def usable(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips that can teach: with speech, a second or longer, a face in most frames."""
+    return [clip for clip in clips if clip.has_speech and len(clip) >= LEAST and clip.track.valid.mean() > 0.8]
+
+
+def shares(clips: Sequence[Clip], grid_share: float) -> np.ndarray:
+    """How often to draw each clip, [clips], sum 1.
+
+    The neutral sentences of GRID get `grid_share` together, everything else the rest; within each, a clip is drawn by
+    the root of its length, so that a minute of one person does not outweigh many short clips of others.
+    """
+    grid = np.array([clip.name.startswith("grid/") for clip in clips])
+    share = np.sqrt([len(clip) for clip in clips])
+    for group, total in ((grid, grid_share), (~grid, 1 - grid_share)):
+        share[group] *= total / max(share[group].sum(), 1e-9)
+    return share / share.sum()
+
+
+def mirror(names: Sequence[str]) -> np.ndarray | None:
+    """Permutation [D] that mirrors an expression left to right; None where a parameter is not one of ARKit's."""
+    if not all(name.startswith(_ARKIT) for name in names):
+        return None
+    swapped = [name.replace("Left", "*").replace("Right", "Left").replace("*", "Right") for name in names]
+    return np.array([names.index(name) for name in swapped]) if set(swapped) == set(names) else None
+
+
+class Examples:
+    """Makes the examples of `batch` from clips.
+
+    An example has expression [T, D], ppg [T, 41], mask [T] (a prefix), valid [T] (a face was seen), and the same of its
+    prompt under "prompt_...", with prompt_has_speech. T is `window`; expression is in activations.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], names: Sequence[str], window: int, other_window: float, grid_share: float
+    ):
+        self.clips, self.window, self.other_window = list(clips), window, other_window
+        self.share, self.mirror = shares(self.clips, grid_share), mirror(list(names))
+        self.of_person: dict[str, list[Clip]] = {}
+        for clip in self.clips:
+            self.of_person.setdefault(_manner(clip), []).append(clip)
+
+    def __call__(self, _index: int, rng: np.random.Generator) -> Example:
+        """A random example: its clip by its share, its window anywhere; mirrored half of the time."""
+        clip = self.clips[rng.choice(len(self.clips), p=self.share)]
+        start = self._start(clip, rng)
+        prompt, prompt_start = clip, start
+        if rng.random() < self.other_window:
+            siblings = self.of_person[_manner(clip)]
+            prompt = siblings[rng.integers(len(siblings))]
+            prompt_start = max((self._start(prompt, rng) for _ in range(4)), key=lambda at: abs(at - start))
+        length = rng.integers(self.window * 2 // 3, self.window + 1)  # prompts differ in length
+        target = self._cut(clip, start, self.window)
+        context = self._cut(prompt, prompt_start, length)
+        if self.mirror is not None and rng.random() < 0.5:
+            for part in (target, context):
+                part["expression"] = part["expression"][:, self.mirror]
+        has_speech = {"prompt_has_speech": np.array(prompt.has_speech)}
+        return target | {f"prompt_{name}": value for name, value in context.items()} | has_speech
+
+    def _start(self, clip: Clip, rng: np.random.Generator) -> int:
+        return int(rng.integers(max(len(clip) - self.window, 0) + 1))
+
+    def _cut(self, clip: Clip, start: int, length: int) -> Example:
+        frames = slice(start, start + length)
+        length = len(clip.ppg[frames])
+        arrays = {
+            "expression": np.asarray(clip.track.expression[frames], np.float32),
+            "ppg": np.asarray(clip.ppg[frames], np.float32),
+            "mask": np.ones(length, bool),
+            "valid": np.asarray(clip.track.valid[frames], bool),
+        }
+        return {name: pad_frames(array, self.window) for name, array in arrays.items()}
+
+
+def _manner(clip: Clip) -> str:
+    """Clips with one name here are spoken in one manner: GRID's by speaker, for the rest each clip is its own."""
+    return f"grid {clip.person}" if clip.name.startswith("grid/") else clip.name

@@ -1,0 +1,204 @@
+"""Footage to training data: python -m vast_jax.prepare VIDEOS... --out DIR
+
+Videos of any size and frame rate become clips of 25 frames a second: the face cropped to 256x256, its FaceTrack, the
+speech and its phone posteriors, stored as tfds datasets that `data.pipeline.open_clips` reads. Run it again with more
+videos to add them; what is prepared already is skipped, also after an interruption.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from vast_jax.audio import load_acoustic
+from vast_jax.cli import run
+from vast_jax.data import builders
+from vast_jax.data.clips import Clip, load_clip
+from vast_jax.data.footage import Job, Outcome, clip_name, find_videos, person_of, phone_posteriors, prepare_clip
+from vast_jax.data.preparation_report import picture_path, write_report
+from vast_jax.data.workers import run_jobs
+from vast_jax.face.model import load_face_model
+from vast_jax.types import UserError
+
+_STAGING = ".staging"
+_DIED = "the process died with this video or one beside it (out of memory?): run again, with --workers 1"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Prepares footage for training: tracks, crops, and writes a data set with a report of what was kept and why."""
+
+    out: Path
+    """Folder of the data set; clips are added to what it holds."""
+    videos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VIDEO...")] = ()
+    """Videos, or folders of videos (searched at any depth)."""
+    face: Literal["largest", "left", "right"] = "largest"
+    """Which of several faces to follow."""
+    person: str | None = None
+    """Who it is, for all of these videos; by default guessed from folder and file name. A label only."""
+    acoustic: Path | None = None
+    """Acoustic model that computes the phone posteriors; by default the one that comes with vast_jax."""
+    ppg: bool = True
+    """Whether to compute phone posteriors now; --update-ppg does it later."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Videos prepared at the same time."""
+    update_ppg: bool = False
+    """Compute the phone posteriors of all clips in the data set anew, without tracking again."""
+
+
+def main() -> None:
+    """The command."""
+    settings = {"prog": "python -m vast_jax.prepare", "description": __doc__, "config": (tyro.conf.FlagCreatePairsOff,)}
+    run(lambda: prepare(tyro.cli(Options, **settings)))
+
+
+def prepare(options: Options) -> None:
+    """Does what the options say.
+
+    Raises:
+      UserError: nothing to do, a path that is not there, or not one clip was kept.
+    """
+    if not options.videos and not options.update_ppg:
+        raise UserError("no videos given: python -m vast_jax.prepare VIDEOS... --out DIR")
+    if options.videos:
+        load_face_model()  # fails here, not video by video
+        if options.ppg:
+            load_acoustic(options.acoustic)
+        outcomes = _prepare_videos(options)
+        figures = write_report(options.out, outcomes)
+        for folder in dict.fromkeys(builders.folder_of(outcome.name) for outcome in outcomes):
+            f = figures[folder]
+            cost = sum(f["milliseconds_a_frame"].values())
+            _say(
+                f"{folder}: {f['kept']} clips kept, {f['dropped']} dropped, {f['frames']} frames, "
+                f"{f['tracked']:.2%} tracked, {cost:.1f} ms a frame"
+            )
+        if not any(outcome.kept for outcome in outcomes):
+            raise UserError(f"none of {len(outcomes)} videos could be used; the first: {outcomes[0].reason}")
+        if options.ppg and not options.update_ppg:
+            _warn_of_other_ppg(options.out)
+        _say(f"look at {options.out / 'report.md'} and the pictures in {options.out / 'report'}")
+    if options.update_ppg:
+        _update_ppg(options)
+
+
+def _prepare_videos(options: Options) -> list[Outcome]:
+    jobs, outcomes = _plan(options)
+    left = Counter(builders.folder_of(job.name) for job in jobs)
+    clock = _Clock(len(jobs))
+    for job, result in run_jobs(prepare_clip, jobs, min(options.workers, len(jobs))):
+        outcome = result or Outcome(job.name, str(job.source), reason=_DIED)
+        outcomes.append(outcome)
+        _say(clock.line(outcome))
+        folder = builders.folder_of(outcome.name)
+        left[folder] -= 1
+        if not left[folder]:  # a folder is usable as soon as it is done
+            _add_staged(options.out, folder)
+            write_report(options.out, [outcome for outcome in outcomes if builders.folder_of(outcome.name) == folder])
+    return outcomes
+
+
+def _plan(options: Options) -> tuple[list[Job], list[Outcome]]:
+    """One job a video, folder by folder; and the videos refused because their name is taken."""
+    jobs: dict[str, Job] = {}
+    refused = []
+    for source in find_videos(options.videos):
+        name = clip_name(source)
+        if name in jobs:
+            refused.append(Outcome(name + source.suffix, str(source), reason=f"same name as {jobs[name].source}"))
+            continue
+        jobs[name] = Job(
+            source=source,
+            name=name,
+            person=options.person or person_of(name),
+            face=options.face,
+            ppg=options.ppg,
+            acoustic=options.acoustic,
+            staged=options.out / _STAGING / builders.folder_of(name) / name.split("/")[-1],
+            picture=picture_path(options.out, name),
+            known="",
+        )
+    known = {}
+    for folder in dict.fromkeys(map(builders.folder_of, jobs)):
+        known |= {clip.name: clip.fingerprint for clip in _stored(options.out / folder)}
+    planned = [replace(job, known=known.get(name, "")) for name, job in jobs.items()]
+    return planned, refused
+
+
+def _stored(folder: Path) -> list[Clip]:
+    """Clips of both splits of a folder, none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    return [clip for split in builders.SPLITS for clip in builders.read_folder(folder, split)]
+
+
+def _add_staged(out: Path, folder: str) -> None:
+    """Moves the staged clips of a folder into its datasets; a clip of the same name is replaced."""
+    staging = out / _STAGING / folder
+    new = {clip.name: clip for clip in map(load_clip, _finished(staging))}
+    if new:
+        old = {clip.name: clip for clip in _stored(out / folder)}
+        builders.write_folder(out / folder, (old | new).values())
+    shutil.rmtree(staging, ignore_errors=True)
+    if (out / _STAGING).is_dir() and not any((out / _STAGING).iterdir()):
+        (out / _STAGING).rmdir()
+
+
+def _finished(staging: Path) -> list[Path]:
+    """Whole clips only: one that is being written has a name that starts with a dot."""
+    return [path for path in staging.iterdir() if not path.name.startswith(".")] if staging.is_dir() else []
+
+
+def _warn_of_other_ppg(out: Path) -> None:
+    hashes = [clip.ppg_hash for folder in builders.folders(out) for clip in _stored(folder)]
+    if "" in hashes or len(set(hashes)) > 1:
+        _say(f"some clips have phone posteriors of another acoustic model, or none: run --update-ppg --out {out}")
+
+
+def _update_ppg(options: Options) -> None:
+    for path in builders.folders(options.out):
+        start = time.perf_counter()
+        clips = [
+            replace(clip, ppg=ppg, ppg_hash=ppg_hash)
+            for clip in _stored(path)
+            for ppg, ppg_hash in [phone_posteriors(clip.speech_int16, clip.has_speech, len(clip), options.acoustic)]
+        ]
+        builders.write_ppg(path, clips)
+        cost = 1000 * (time.perf_counter() - start) / sum(map(len, clips))
+        _say(f"{path.name}: phone posteriors of {len(clips)} clips, {cost:.2f} ms a frame")
+
+
+class _Clock:
+    """Rate and time left."""
+
+    def __init__(self, total: int):
+        self._total, self._done, self._frames, self._start = total, 0, 0, time.perf_counter()
+
+    def line(self, outcome: Outcome) -> str:
+        self._done += 1
+        seconds = time.perf_counter() - self._start
+        self._frames += outcome.frames
+        left = round(seconds / self._done * (self._total - self._done))
+        if not outcome.kept:
+            what = f"dropped: {outcome.reason}"
+        elif not outcome.fresh:
+            what = "prepared already"
+        else:
+            what = f"{outcome.tracked} of {outcome.frames} frames tracked"
+            what += "".join(f"; {fault}" for fault in outcome.faults)
+        rate = f"{self._frames / seconds:.0f} frames/s, {left // 60}:{left % 60:02d} left"
+        return f"{self._done}/{self._total} ({rate}) {outcome.name}: {what}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
