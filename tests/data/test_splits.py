@@ -1,0 +1,45 @@
+from vast_jax.data import splits
+from vast_jax.data.splits import is_held_out
+
+
+def test_every_fifth_clip_of_grid_s1(shared_data):
+    names = sorted(path.stem for path in (shared_data / "grid" / "s1").glob("*.mkv"))
+    assert [name for name in names if is_held_out(f"grid/s1/{name}.mkv")] == names[4::5]
+    assert len(splits._GRID_S1) == 60
+
+
+def test_a_clip_is_held_out_wherever_it_lies():
+    for path in ("grid/s1/bbaz7a", "/any/where/grid/s1/bbaz7a.mkv", "s1/bbaz7a.mkv", "grid/original/bbaz7a.mpg"):
+        assert is_held_out(path)
+    assert not is_held_out("grid/s1/bbaf2n")
+    assert not is_held_out("grid/others/bbaz7a")  # another talker's sentence of the same words
+
+
+def test_people_and_folders_of_the_prompts():
+    held_out = (
+        "prompts/speeches/feifeili_clip1",
+        "prompts/mead/M030_level_3_angry_016",
+        "prompts/mead/W009_level_1",
+        "prompts/mead/W023_level_2_surprised_010",
+        "prompts/mead/W036_level_3_happy_007",
+        "prompts/talkshow/range_head_4",
+        "prompts/talkshow/range_head_5.mp4",
+        "prompts/talkshow/range_half_body_4",
+        "prompts/generated/vasa_12",
+        "prompts/generated/vasa_l3.mp4",
+        "prompts/emotion_silent/M030_front_sad_level3_001",
+        "prompts/silent/nice_clip1",
+        "speech/librispeech/1688-142285-0000.flac",
+    )
+    training = (
+        "prompts/speeches/Obama_clip1",
+        "prompts/mead/M003_level_1_happy_024",
+        "prompts/talkshow/range_head_1",
+        "prompts/generated/vasa_11",
+        "prompts/voxceleb/Audio_Source_00015",
+        "speech/librispeech_untranscribed/103-1240-0000.flac",
+        "speech/ljspeech/LJ001-0001.flac",
+        "my/own/video.mp4",
+    )
+    assert all(map(is_held_out, held_out))
+    assert not any(map(is_held_out, training))
