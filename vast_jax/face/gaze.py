@@ -6,7 +6,7 @@ from vast_jax.face.model import FaceModel, LandmarkBasis, gaze_rotation
 from vast_jax.face.rasterise import Camera, project
 
 LIMIT = np.radians(35.0)  # an eye hardly turns further
-PRIOR = 4.0  # pixels a radian of pull to straight ahead; an iris moves about 10 px for a radian
+PRIOR = 0.8  # px^2 / rad^2, pull to straight ahead: slight, for an iris moves about 10 px a radian
 BLINK = 0.5  # activation of eyeBlink from which the iris is covered and the gaze is held
 ITERATIONS = 5
 
@@ -41,8 +41,8 @@ def fit_gaze(
     for _ in range(ITERATIONS):  # Gauss-Newton, two unknowns an eye
         now = predicted(gaze)
         slope = np.stack([(predicted(gaze + step * axis) - now) / step for axis in np.eye(2)], axis=-1)
-        matrix = slope.swapaxes(-1, -2) @ slope + PRIOR**2 * np.eye(2) * 0.05
-        right = np.einsum("neij,nei->nej", slope, seen - now) - PRIOR**2 * 0.05 * gaze
+        matrix = slope.swapaxes(-1, -2) @ slope + PRIOR * np.eye(2)
+        right = np.einsum("neij,nei->nej", slope, seen - now) - PRIOR * gaze
         gaze = np.clip(gaze + np.linalg.solve(matrix, right[..., None])[..., 0], -LIMIT, LIMIT)
     names = list(model.expression_names)
     blink = [

@@ -48,7 +48,7 @@ def landmarks_in_camera(model: FaceModel, track: FaceTrack, indices: np.ndarray 
 
 
 def draw_points(frame: np.ndarray, detected: np.ndarray, fitted: np.ndarray, scale: int = 1) -> np.ndarray:
-    """Detected (green) and fitted (red) points [478, 2 or 3] over a crop uint8 [256, 256, 3], `scale` times as large."""
+    """Detected (green), fitted (red) points [478, 2 or 3] over a crop uint8 [256, 256, 3], `scale` times as large."""
     picture = cv2.resize(frame, (CROP * scale, CROP * scale), interpolation=cv2.INTER_LINEAR)
     for points, colour in ((detected, _DETECTED), (fitted, _FITTED)):
         for x, y in np.round(points[:, :2] * scale * 2**_SHIFT).astype(int):

@@ -1,0 +1,6 @@
+"""python infer.py --speech a.wav --prompt b.mp4 --avatar DIR --out c.mp4 (see --help; no arguments: the demo)."""
+
+from vast_jax.infer import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from footage import ACOUSTIC, made_up_avatar, made_up_clip
+
+from vast_jax import scene
+from vast_jax.avatar import conditions, load_avatar, shorten
+from vast_jax.models.renderer import composite
+from vast_jax.types import UserError
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return made_up_clip()
+
+
+@pytest.fixture(scope="module")
+def actor(clip):
+    return made_up_avatar([clip])
+
+
+@pytest.fixture(scope="module")
+def rendered(actor, clip):
+    return actor.render(clip, clip.track.expression)
+
+
+def test_frame_by_frame_makes_what_the_whole_sequence_makes(actor, clip, rendered):
+    hole = scene.hole_of(actor.face_model, clip.track)
+    window = scene.window_around(hole, actor.region)
+    mesh = window.cut(scene.draw_mesh(actor.face_model, clip.track, clip.track.expression))
+    mesh, frames = (jnp.float32(x)[None] / 127.5 - 1 for x in (mesh, window.cut(clip.frames())))
+    soft = jnp.float32(scene.soften(hole, window))[None, None] / 255
+    seen = conditions(mesh, frames, soft)
+    whole, _ = actor.renderer.apply({"params": actor.params}, *seen, scene.ppg_windows(clip.ppg)[None])
+    want = (composite(whole, frames, soft)[0] + 1) * 127.5
+    np.testing.assert_allclose(window.cut(rendered), want, atol=0.6)
+
+
+def test_the_template_shows_outside_the_hole_bit_for_bit(actor, clip, rendered):
+    hole, real = actor.hole(clip), clip.frames()
+    rows, columns = np.nonzero(hole)
+    beyond = np.ones_like(hole)
+    margin = scene.FEATHER
+    beyond[rows.min() - margin : rows.max() + margin + 1, columns.min() - margin : columns.max() + margin + 1] = False
+    assert beyond.any()
+    np.testing.assert_array_equal(rendered[:, beyond], real[:, beyond])
+    assert (rendered[:, hole] != real[:, hole]).mean() > 0.9
+
+
+def test_nothing_inside_the_hole_is_seen(actor, clip, rendered):
+    hole = actor.hole(clip)
+    blank = clip.frames()
+    blank[:, hole] = 0
+    blank = SimpleNamespace(frame=lambda i: blank_frames[i], name=clip.name, track=clip.track)
+    blank_frames = clip.frames()
+    blank_frames[:, hole] = 7
+    order = np.arange(len(clip))
+    again = np.stack(list(actor._play(blank, order, clip.track.expression, clip.ppg)))
+    np.testing.assert_array_equal(again, rendered)
+
+
+def test_expression_and_speech_change_the_hole_only(actor, clip, rendered):
+    other = actor.render(clip, np.zeros_like(clip.track.expression))
+    assert (other != rendered).any()
+    silent = actor.render(dataclasses.replace(clip, ppg=np.zeros_like(clip.ppg)), clip.track.expression)
+    assert (silent != rendered).any()
+    deaf = dataclasses.replace(actor, acoustic_model=None).render(clip, clip.track.expression)
+    np.testing.assert_array_equal(deaf, silent)  # trained without sound: none is given
+
+
+def test_a_performance_of_any_length_loops_the_template(actor, clip):
+    n = 2 * len(clip) + 1
+    performance = SimpleNamespace(expression=np.zeros((n, clip.track.expression.shape[1]), np.float32))
+    performance.ppg = np.zeros((n, 41), np.float32)
+    frames = list(actor.frames(performance))
+    assert len(frames) == n and {frame.shape for frame in frames} == {(256, 256, 3)}
+    outside = ~actor.hole(clip)
+    outside[20:-20, 20:-20] = False
+    np.testing.assert_array_equal(frames[len(clip)][outside], clip.frame(len(clip) - 2)[outside])
+
+
+def test_a_bundle_comes_back(actor, clip, tmp_path):
+    actor.save(tmp_path / "a", {"mean_expression": np.zeros(3, np.float32)}, {"l1": 1.0})
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "renderer.json",
+        "renderer.safetensors",
+        "template",
+    ]
+    again = load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+    assert (again.person, again.region, again.composite) == ("s1", actor.region, True)
+    assert again.card["figures"] == {"l1": 1.0} and "consent" in again.card
+    assert "CC-BY" in again.card["licence"]
+    np.testing.assert_array_equal(again.template.frame(1), clip.frame(1))
+    one, two = (a.render(shorten(clip, 2), clip.track.expression[:2]) for a in (actor, again))
+    assert np.abs(one.astype(int) - two).max() <= 4  # float16 weights
+
+
+def test_what_does_not_fit_is_said(actor, tmp_path):
+    with pytest.raises(UserError, match="no such avatar"):
+        load_avatar(tmp_path / "none", actor.face_model, ACOUSTIC)
+    actor.save(tmp_path / "a")
+    with pytest.raises(UserError, match="another face model"):
+        load_avatar(tmp_path / "a", SimpleNamespace(hash="other"), ACOUSTIC)
+    with pytest.raises(UserError, match="another acoustic model"):
+        load_avatar(tmp_path / "a", actor.face_model, SimpleNamespace(hash="other"))
+    (tmp_path / "a" / "template" / "clip.npz").unlink()
+    with pytest.raises(UserError, match="not a whole avatar"):
+        load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+    card = tmp_path / "a" / "renderer.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"part": "style"}))
+    with pytest.raises(UserError, match="'style'"):
+        load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+
+
+def test_a_face_beyond_the_window_is_refused(actor):
+    restless = made_up_clip(shift=80.0)
+    with pytest.raises(UserError, match="moves or turns beyond"):
+        actor.render(restless, restless.track.expression)
+
+
+def test_the_longest_clip_is_the_template_and_not_too_long():
+    clips = [made_up_clip(frames=2), made_up_clip("mine/b", frames=3)]
+    actor = made_up_avatar(clips)
+    assert len(actor.template) == 3 and actor.card["licence"] == "that of the footage"
+    short = shorten(clips[1], 2)
+    assert len(short) == len(short.jpegs) == len(short.ppg) == 2 and len(short.speech_int16) == 1280

@@ -1,0 +1,239 @@
+"""An avatar trained from footage: a renderer's weights and a template clip, in one folder to share.
+
+DIR/renderer.safetensors, renderer.json (card), template/ (a clip as `data.clips.save_clip` writes it)
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vast_jax import checkpoint, scene
+from vast_jax.audio import PHONES
+from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
+from vast_jax.face.model import FaceModel
+from vast_jax.face.tracking import track_video
+from vast_jax.models.renderer import Renderer, composite
+from vast_jax.types import Array, FaceTrack, Params, UserError
+
+if TYPE_CHECKING:
+    from vast_jax.generate import Performance
+
+TEMPLATE_FRAMES = 250  # the longest template stored: 10 s
+LARGEST_CUT = 0.1  # share of a hole that may lie outside the renderer's window
+_OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
+
+
+def conditions(mesh: Array, frames: Array, hole: Array) -> tuple[Array, Array, Array]:
+    """The renderer's pictures, [B, T, H, W, C] in [-1, 1]: mesh, eroded background, hole in {0, 1}.
+
+    `hole` in [0, 1], [B, 1 or T, H, W, 1], has a soft edge outside; nothing of `frames` is seen where it is 1.
+    """
+    inside = jnp.broadcast_to(hole == 1, (*mesh.shape[:-1], 1)).astype(mesh.dtype)
+    return mesh, frames * (1 - inside), inside
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Avatar:
+    """Somebody who can be shown: see `generate.Avatar`."""
+
+    renderer: Renderer
+    params: Params
+    face_model: FaceModel
+    template: Clip  # gives identity, pose, gaze and background
+    person: str
+    region: int  # pixels of the window that is rendered
+    composite: bool  # whether the template's own pixels are kept outside the hole
+    acoustic_model: str | None  # hash of the acoustic model heard in training; None: trained without sound
+    card: Mapping = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, renderer, params, clips: Sequence[Clip], face_model: FaceModel, region: int, composite: bool
+    ) -> "Avatar":
+        """The avatar of a renderer trained on `clips`, with the longest of them as its template."""
+        hashes = {clip.ppg_hash for clip in clips}
+        if len(hashes) > 1:
+            raise UserError("clips have phone posteriors of several acoustic models: prepare them with --update-ppg")
+        template = shorten(max(clips, key=lambda clip: (clip.track.valid.all(), len(clip))), TEMPLATE_FRAMES)
+        free = all(clip.name.startswith(_OPEN_CLIP_PREFIXES) for clip in clips)
+        card = {
+            "data": ", ".join(sorted({clip.name.rpartition("/")[0] for clip in clips})),
+            "licence": "CC-BY-4.0 (GRID corpus)" if free else "that of the footage",
+            "consent": "Shows a real person: use it with that person's consent, and say that it is AI-generated.",
+        }
+        acoustic = hashes.pop() or None
+        return cls(renderer, params, face_model, template, template.person, region, composite, acoustic, card)
+
+    @property
+    def name(self) -> str:
+        return self.person
+
+    def frames(self, performance: "Performance") -> Iterator[np.ndarray]:
+        """Yields T frames, uint8 [256, 256, 3]; the template is played forth and back under them."""
+        from vast_jax.generate import loop  # here, for it brings in the style model, which training has no use for
+
+        order = loop(len(self.template), len(performance.expression))
+        return self._play(self.template, order, performance.expression, performance.ppg)
+
+    def render(self, clip: Clip, expression: np.ndarray) -> np.ndarray:
+        """A clip of N frames as its own template, with another expression [N, D]: uint8 [N, 256, 256, 3]."""
+        return np.stack(list(self._play(clip, np.arange(len(clip)), expression, clip.ppg)))
+
+    def hole(self, clip: Clip) -> np.ndarray:
+        """The pixels that are generated in every frame of a clip, bool [256, 256]."""
+        whole = scene.hole_of(self.face_model, clip.track)
+        window = scene.window_around(whole, self.region)
+        open_ = np.zeros_like(whole)
+        window.cut(open_[..., None])[..., 0] = scene.soften(whole, window)[..., 0] == 255
+        return open_
+
+    def with_template(self, path: str | os.PathLike, face: str = "largest") -> "Avatar":
+        """The same avatar in another video: identity, pose, gaze and background are taken from there.
+
+        Raises:
+          UserError: unreadable, no face, or one that moves too much for the renderer's window.
+        """
+        track, crops = track_video(path, self.face_model, face=face)
+        silence = np.zeros((len(track.valid), len(PHONES)), np.float32)
+        sound = np.zeros(0, np.int16)
+        jpegs = [encode_jpeg(crop) for crop in crops]
+        clip = Clip(Path(path).name, self.person, "", track, sound, False, silence, "", jpegs)
+        self._window(clip)
+        return dataclasses.replace(self, template=clip)
+
+    def save(
+        self, directory: str | os.PathLike, constants: Mapping[str, np.ndarray] = {}, figures: Mapping = {}
+    ) -> None:
+        """Writes the bundle."""
+        fields = ("widths", "ppg_features", "recurrence_kernel", "upsampling")
+        config = {name: getattr(self.renderer, name) for name in fields}
+        card = dict(self.card) | dict(
+            part="renderer",
+            config=config | {"region": self.region, "composite": self.composite},
+            face_model=self.face_model.hash,
+            acoustic_model=self.acoustic_model,
+            person=self.person,
+            figures=dict(figures),
+        )
+        save_clip(Path(directory) / "template", self.template)
+        checkpoint.export(directory, "renderer", {"renderer": self.params, "constants": dict(constants)}, card)
+
+    def _window(self, clip: Clip) -> tuple[np.ndarray, scene.Window]:
+        hole = scene.hole_of(self.face_model, clip.track)
+        window = scene.window_around(hole, self.region)
+        if scene.cut_off(hole, window) > LARGEST_CUT:
+            raise UserError(
+                f"the face in {clip.name} moves or turns beyond the {self.region} pixels that the avatar renders: "
+                "use a calmer template, or train with --part.region 256"
+            )
+        return hole, window
+
+    def _play(self, clip: Clip, order: np.ndarray, expression: np.ndarray, ppg: np.ndarray) -> Iterator[np.ndarray]:
+        hole, window = self._window(clip)
+        backgrounds = (clip.frame(int(i)) for i in order)
+        ppg = ppg if self.acoustic_model else np.zeros_like(ppg)
+        track = scene.subset(clip.track, order)
+        return render_frames(self, track, expression, ppg, backgrounds, scene.soften(hole, window), window)
+
+
+def render_frames(
+    avatar: Avatar,
+    track: FaceTrack,
+    expression: np.ndarray,
+    ppg: np.ndarray,
+    backgrounds: Iterable[np.ndarray],
+    hole: np.ndarray,
+    window: scene.Window,
+) -> Iterator[np.ndarray]:
+    """Renders T frames one after another in constant memory, the recurrent state carried along.
+
+    Args:
+      avatar: whose renderer to use.
+      track: identity, pose and gaze of the T frames.
+      expression: [T, D].
+      ppg: [T, 41].
+      backgrounds: T frames uint8 [256, 256, 3] of the template.
+      hole: uint8 [size, size, 1] with a soft edge, in the window (`scene.soften`).
+      window: what is rendered of the 256 crop.
+
+    Yields:
+      uint8 [256, 256, 3]; outside the hole and its edge the background's own bytes, if the avatar is composite.
+    """
+    step = _step(avatar.renderer, avatar.composite)
+    params = jax.device_put(avatar.params)
+    carry = avatar.renderer.initial_carry(1, window.size, window.size)
+    heard = scene.ppg_windows(ppg.astype(np.float32))
+    for t, background in enumerate(backgrounds):
+        mesh = scene.draw_mesh(avatar.face_model, scene.subset(track, slice(t, t + 1)), expression[t : t + 1])
+        picture, carry = step(
+            params, window.cut(mesh), window.cut(background[None]), hole[None], heard[t : t + 1], carry
+        )
+        frame = background.copy()
+        window.cut(frame)[:] = np.asarray(picture)
+        yield frame
+
+
+@functools.lru_cache(maxsize=4)
+def _step(renderer: Renderer, keep_template: bool):
+    """The compiled step of one frame: a frame at a time is fastest on a CPU, and any length needs no other shape."""
+
+    @jax.jit
+    def step(params, mesh, frame, hole, ppg, carry):
+        mesh, frame = (x[None].astype(jnp.float32) / 127.5 - 1 for x in (mesh, frame))
+        hole = hole[None].astype(jnp.float32) / 255
+        generated, carry = renderer.apply({"params": params}, *conditions(mesh, frame, hole), ppg[None], carry)
+        image = composite(generated, frame, hole) if keep_template else generated
+        return jnp.clip(jnp.round((image[0, 0] + 1) * 127.5), 0, 255).astype(jnp.uint8), carry
+
+    return step
+
+
+def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -> Avatar:
+    """Reads a bundle.
+
+    Args:
+      directory: as `Avatar.save` left it.
+      face_model: the face model in use.
+      acoustic: the acoustic model in use, as from `audio.load_acoustic`.
+
+    Raises:
+      UserError: missing or damaged, or trained with another face or acoustic model.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UserError(f"{directory}: no such avatar; train.py configs/renderer.py leaves one in RUN/export")
+    weights, card = checkpoint.load(directory)
+    checkpoint.expect(
+        card, part="renderer", face_model=face_model.hash, acoustic_model=acoustic.hash, source=str(directory)
+    )
+    try:
+        template = load_clip(directory / "template")
+        config = {**card["config"], "widths": tuple(card["config"]["widths"])}
+        region, keep = int(config.pop("region")), bool(config.pop("composite"))
+        renderer, params = Renderer(**config), weights["renderer"]
+        person, acoustic_model = card["person"], card["acoustic_model"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{directory} is not a whole avatar ({error}): export it again") from error
+    about = {name: card.get(name) for name in ("data", "licence", "consent", "figures")}
+    return Avatar(renderer, params, face_model, template, person, region, keep, acoustic_model, about)
+
+
+def shorten(clip: Clip, frames: int) -> Clip:
+    """The first `frames` frames of a clip."""
+    if len(clip) <= frames:
+        return clip
+    samples = len(clip.speech_int16) // len(clip) * frames
+    return dataclasses.replace(
+        clip,
+        track=scene.subset(clip.track, slice(0, frames)),
+        speech_int16=clip.speech_int16[:samples],
+        ppg=clip.ppg[:frames],
+        jpegs=[clip.jpegs[i] for i in range(frames)],
+    )

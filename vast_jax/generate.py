@@ -1,0 +1,83 @@
+"""Speech, style prompt and avatar to frames: the seven steps of the paper (section 3), for every front end.
+
+speech -> PPG -> (with the prompt's style) expression -> meshes -> frames
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from vast_jax import audio
+from vast_jax.checkpoint import expect
+from vast_jax.face.model import FaceModel, load_face_model
+from vast_jax.models.acoustic_model import Recogniser
+from vast_jax.models.style_transfer import StyleModel, load_style_model
+from vast_jax.prompt import Prompt
+from vast_jax.types import UserError
+
+
+class Models(NamedTuple):
+    """What every avatar shares."""
+
+    face: FaceModel
+    acoustic: Recogniser
+    style: StyleModel
+
+
+class Performance(NamedTuple):
+    """What an avatar is to do (T frames at 25 fps)."""
+
+    expression: np.ndarray  # [T, D] float32
+    ppg: np.ndarray  # [T, 41] float32
+
+
+class Avatar(Protocol):
+    """Somebody who can be shown: the built-in head, or one trained from footage."""
+
+    name: str
+    size: tuple[int, int]  # width and height of the frames, pixels
+
+    def frames(self, performance: Performance) -> Iterator[np.ndarray]:
+        """Yields T frames, uint8 [H, W, 3]."""
+
+
+def load_models(style: str | None = None, acoustic: str | None = None) -> Models:
+    """Loads the face, acoustic and style models; None takes the shipped weights.
+
+    Raises:
+      UserError: missing or damaged weights, or a style model trained for another face or acoustic model.
+    """
+    face_model, acoustic_model = load_face_model(), audio.load_acoustic(acoustic)
+    style_model = load_style_model(style)
+    expect(style_model.card, part="style", face_model=face_model.hash, acoustic_model=acoustic_model.hash)
+    return Models(face_model, acoustic_model, style_model)
+
+
+def perform(models: Models, speech: np.ndarray, n_frames: int, prompt: Prompt, seed: int = 0) -> Performance:
+    """Lets the speech be spoken in the prompt's style.
+
+    Args:
+      models: as from `load_models`.
+      speech: mono 16 kHz signal, float32 [n] in [-1, 1].
+      n_frames: T, the length of the video.
+      prompt: whose style to take.
+      seed: of the decoder's randomness, where it has any.
+
+    Returns:
+      Expression and PPG of T frames.
+    """
+    ppg = models.acoustic(audio.fit(speech, n_frames), n_frames)
+    style = models.style.encode(prompt.expression, prompt.ppg, prompt.has_speech)
+    expression = models.style.decode(ppg, style, seed)
+    if not np.isfinite(expression).all():
+        raise UserError("the style model gave values that are not finite: its weights are damaged or mistrained")
+    return Performance(expression, ppg)
+
+
+def loop(n_template: int, n_frames: int) -> np.ndarray:
+    """Indices [n_frames] that play a template forth and back for as long as needed: no jump at the turns."""
+    if n_template == 1:
+        return np.zeros(n_frames, int)
+    phase = np.arange(n_frames) % (2 * n_template - 2)
+    return np.minimum(phase, 2 * n_template - 2 - phase)

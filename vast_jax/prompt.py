@@ -1,0 +1,107 @@
+"""Style prompts: how somebody's face moves while talking, from a video or from a small style file."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import platformdirs
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from vast_jax import media
+from vast_jax.audio import PHONES, SAMPLES_PER_FRAME, fit
+from vast_jax.face.model import FaceModel
+from vast_jax.face.tracking import track_video
+from vast_jax.files import atomic_path, sha256
+from vast_jax.types import UserError
+
+STYLE_SUFFIX = ".style"
+_FORMAT = "vast_jax style 1"
+
+
+class Prompt(NamedTuple):
+    """What the style encoder needs of a video (N frames at 25 fps): no picture of the person is kept."""
+
+    expression: np.ndarray  # [N, D] float32
+    ppg: np.ndarray  # [N, 41] float32, zeros without speech
+    has_speech: bool
+    face_model: str  # hash of the face model the expression belongs to
+    acoustic_model: str  # hash of the acoustic model the PPG comes from
+    source: str  # name of the video, for people
+
+
+def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: str = "largest") -> Prompt:
+    """Reads a style file, or tracks a video (kept in the user's cache, so that it is tracked once).
+
+    Args:
+      path: a video of somebody talking, with or without sound, or a `.style` file.
+      face_model: the face model to fit.
+      acoustic: as from `audio.load_acoustic`.
+      face: which face to follow where there are several, as in `track_video`.
+
+    Raises:
+      UserError: no such file, no face in it, or a style file made with another face or acoustic model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --prompt takes a video of somebody talking or a {STYLE_SUFFIX} file")
+    if path.suffix == STYLE_SUFFIX:
+        prompt = load_style(path)
+        if prompt.face_model != face_model.hash:
+            raise UserError(f"{path}: made with another face model; make it again from the video with --save-style")
+        if prompt.has_speech and prompt.acoustic_model != acoustic.hash:
+            raise UserError(f"{path}: made with another acoustic model; make it again from the video with --save-style")
+        return prompt
+    key = sha256(f"{sha256(path)} {face_model.hash} {acoustic.hash} {face} {_FORMAT}".encode())
+    cached = Path(platformdirs.user_cache_dir("vast_jax")) / "prompts" / f"{key}{STYLE_SUFFIX}"
+    if cached.is_file():
+        with contextlib.suppress(UserError):  # a damaged cache entry is made anew
+            return load_style(cached)
+    prompt = _track(path, face_model, acoustic, face)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
+        save_style(cached, prompt)
+    return prompt
+
+
+def _track(path: Path, face_model: FaceModel, acoustic, face: str) -> Prompt:
+    track, crops = track_video(path, face_model, face=face)
+    n_frames = len(track.expression)
+    has_speech = media.probe(path).has_audio
+    if has_speech:
+        speech = media.read_speech(path)[crops.start * SAMPLES_PER_FRAME :]
+        ppg = acoustic(fit(speech, n_frames), n_frames)
+    else:
+        ppg = np.zeros((n_frames, len(PHONES)), np.float32)
+    return Prompt(track.expression, ppg, has_speech, face_model.hash, acoustic.hash, path.name)
+
+
+def save_style(path: str | os.PathLike, prompt: Prompt) -> None:
+    """Writes a prompt as a style file: safetensors, about 50 kB for ten seconds."""
+    arrays = {"expression": prompt.expression.astype(np.float16), "ppg": prompt.ppg.astype(np.float16)}
+    notes = {
+        "format": _FORMAT,
+        "has_speech": str(int(prompt.has_speech)),
+        "face_model": prompt.face_model,
+        "acoustic_model": prompt.acoustic_model,
+        "source": prompt.source,
+    }
+    with atomic_path(path) as part:
+        save_file(arrays, part, metadata=notes)
+
+
+def load_style(path: str | os.PathLike) -> Prompt:
+    """Reads a style file. Raises UserError if it is none, or damaged."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            notes = file.metadata() or {}
+            if notes.get("format") != _FORMAT:
+                raise UserError(f"{path}: not a style file of vast_jax; --save-style makes one from a video")
+            expression, ppg = (file.get_tensor(name).astype(np.float32) for name in ("expression", "ppg"))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a style file of vast_jax, or damaged ({error})") from None
+    if expression.ndim != 2 or ppg.ndim != 2 or not len(expression) == len(ppg) > 0:
+        raise UserError(f"{path}: damaged style file: arrays of unequal length")
+    made_with = (notes[name] for name in ("face_model", "acoustic_model", "source"))
+    return Prompt(expression, ppg, notes["has_speech"] == "1", *made_with)
