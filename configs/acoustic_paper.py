@@ -2,7 +2,7 @@
 
     python train.py configs/acoustic_paper.py --data LABELS --workdir RUN
 
-For a large labelled corpus; on CPU configs/acoustic.py is several times faster and not worse on an hour of speech.
+For a large labelled corpus and an accelerator; configs/acoustic.py is the size for two CPU cores.
 """
 
 from vast_jax.parts.acoustic import AcousticPart

@@ -23,7 +23,7 @@ from vast_jax.avatar import load_avatar
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.landmarks import CROP, Landmarker
 from vast_jax.face.rasterise import Camera, camera_of, mesh_images, place
-from vast_jax.face.tracking import fit
+from vast_jax.face.tracking import FOCAL, fit
 from vast_jax.generate import Models, load_models, perform
 from vast_jax.head_avatar import HeadAvatar
 from vast_jax.media import FPS
@@ -82,7 +82,7 @@ def benchmark(args: Args) -> list[Timing]:
     timings = [loading, *_faces(models, footage), *_speech(models, speech, footage.prompt)]
     performance = perform(models, audio.fit(speech, SHORT), SHORT, footage.prompt)
     head = HeadAvatar(models.face)
-    stage = f"built-in avatar: mesh and shading, {head.size} px"
+    stage = f"built-in avatar: mesh and shading, {head.size[0]} px"
     timings.append(time_stage(stage, SHORT, lambda: _drain(head.frames(performance))))
     if args.avatar:
         actor = load_avatar(args.avatar, models.face, models.acoustic)
@@ -125,7 +125,8 @@ def _footage(data: Path | None, models: Models, speech: np.ndarray) -> Footage:
     prompt = read_prompt(Path(str(_ASSETS / "demo.style")), models.face, models.acoustic)
     head = HeadAvatar(models.face, size=CROP)
     frames = np.stack(list(head.frames(perform(models, speech, FACE_FRAMES, prompt))))
-    return Footage(frames, head.camera, prompt)
+    camera = Camera(FOCAL * CROP, CROP / 2, CROP / 2)  # what the tracker assumes of any video
+    return Footage(frames, camera, prompt)
 
 
 def _faces(models: Models, footage: Footage) -> list[Timing]:
@@ -168,14 +169,14 @@ def _speech(models: Models, speech: np.ndarray, prompt: Prompt) -> list[Timing]:
     ]
 
 
-def _encoding(size: int, frame: np.ndarray) -> Timing:
+def _encoding(size: tuple[int, int], frame: np.ndarray) -> Timing:
     rng = np.random.default_rng(0)
     moving = [np.roll(frame, rng.integers(-2, 3), axis=1) for _ in range(SHORT)]
     silence = np.zeros(SHORT * audio.SAMPLES_PER_FRAME, np.float32), audio.SAMPLE_RATE
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         return time_stage(
-            f"video encoding, {size} px", SHORT, lambda: media.write_video(path, moving, (size, size), silence)
+            f"video encoding, {size[0]} px", SHORT, lambda: media.write_video(path, moving, size, silence)
         )
 
 

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -89,7 +89,7 @@ def evaluate(args: Args) -> dict[str, Outcome]:
         raise UserError(
             f"{args.data} has {len(mine)} held-out and {len(known)} training clips of {person!r}: needs both"
         )
-    prompts = [clip for clip in held_out if clip.name.split("/")[-2] in protocols.PROMPT_FOLDERS]
+    prompts = [clip for clip in held_out if PurePath(clip.name).parent.name in protocols.PROMPT_FOLDERS]
     _check_ppg([*mine, *known, *prompts], acoustic.hash)
     chosen = _spread(mine, args.clips or len(mine))
     say = _clock(started)

@@ -67,6 +67,8 @@ def infer(args: Args) -> None:
     _check_output(args.out, ".mp4", args.force)
     if args.save_style:
         _check_output(args.save_style, ".style", args.force)
+    if args.template and not args.avatar:
+        raise UserError("--template needs --avatar: the built-in head has no footage")
     samples, rate = media.native_audio(args.speech)
     n_frames = video_frames(len(samples), rate)
     use_compilation_cache()
@@ -76,8 +78,6 @@ def infer(args: Args) -> None:
         actor = avatar.load_avatar(args.avatar, models.face, models.acoustic)
         if args.template:
             actor = actor.with_template(args.template, face=args.face)
-    elif args.template:
-        raise UserError("--template needs --avatar: the built-in head has no footage")
     else:
         actor = HeadAvatar(models.face)
     say(f"speech  {args.speech.name}: {len(samples) / rate:.2f} s -> {n_frames} frames")
