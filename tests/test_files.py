@@ -15,6 +15,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert target.read_text() == "whole" and list(target.parent.iterdir()) == [target]
 
 
+def test_others_may_read_what_is_written(tmp_path):
+    (tmp_path / "plain").touch()
+    with atomic_path(tmp_path / "a") as part:
+        part.touch(mode=0o600)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_folder_replaces_the_old_one(tmp_path):
     target = tmp_path / "export"
     for word in ("old", "new"):

@@ -20,9 +20,17 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         yield part
         if part.is_dir() and path.is_dir():
             os.replace(path, folder / "replaced")
+        if part.is_file():
+            part.chmod(0o666 & ~_umask())  # some writers make files that only their owner may read
         os.replace(part, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def sha256(source: str | os.PathLike | bytes) -> str:

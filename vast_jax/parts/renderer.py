@@ -46,7 +46,7 @@ class RendererPart:
     """Transposed convolution (paper), or convolution and pixel shuffle, three times faster on a CPU."""
     discriminator_widths: tuple[int, ...] = (32, 64, 128, 256)
     """Channels of the discriminator."""
-    adversarial_from: float = 0.75
+    adversarial_from: float = 0.85
     """Share of the steps after which perceptual and adversarial loss join in; before, a step costs far less."""
     judged_frames: int = 2
     """Frames of an example that these two losses look at; 0 is all, as in the paper."""
@@ -54,7 +54,7 @@ class RendererPart:
     """Of the absolute error; the paper has 1 for all three."""
     mouth_weight: float = 3.0
     """How much more the mouth counts in it."""
-    perceptual_weight: float = 0.5
+    perceptual_weight: float = 0.1
     """Of the squared difference of VGG16's features up to relu3_3, around the mouth."""
     perceptual_crop: int = 96
     """Pixels of the square around the mouth that VGG16 sees."""
