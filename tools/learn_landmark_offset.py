@@ -5,7 +5,8 @@
 Footage under a research-only licence would pass its limits on to the head: learn from GRID alone (CC-BY 4.0), say
 `grid/others` and every 60th clip of `grid/s1`. Held-out clips are skipped. The offset of a landmark is the mean over
 people of the fit's residual, in the head frame; fit and offset alternate. It is a property of the detector, so it
-belongs to the correspondence and not to the mesh. The head's hash changes: footage must be prepared anew.
+belongs to the correspondence and not to the mesh. The parameters keep their
+meaning, so the head keeps its hash; but tracks come out a little different: prepare footage anew.
 """
 
 import sys

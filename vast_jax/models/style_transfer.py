@@ -17,6 +17,7 @@ from vast_jax.models.style_encoder import StyleEncoder
 from vast_jax.models.style_enhancer import StyleEnhancer
 from vast_jax.types import Array
 
+SETTLE = 25  # frames that the weak branch runs before the first one, where no first expression is given
 _SHIPPED = Path(__file__).parent.parent / "assets" / "style.safetensors"
 
 
@@ -83,13 +84,18 @@ class StyleTransfer(nn.Module):
     ) -> Array:
         """Normalised expression [B, T, D] of new speech in a style, free-running, within ±5 standard deviations.
 
-        `first_BxD` is the expression before the first frame (default: the mean). A key adds training's noise to the
-        weak branch's history.
+        `first_BxD` is the expression before the first frame; without it the weak branch starts from the mean and
+        settles into the style before the first frame. A key adds training's noise to the weak branch's history.
         """
         mask_BxT = jnp.ones(ppg_BxTxP.shape[:2], bool) if mask_BxT is None else mask_BxT
-        first_BxW = None if first_BxD is None else first_BxD[:, list(self.weak)]
         strong_BxTxD = self.strong_decoder(ppg_BxTxP, style_BxS, mask_BxT)
-        weak_BxTxD = self.weak_decoder(ppg_BxTxP, style_BxS, first_BxW, noise_key=key)
+        if first_BxD is None:
+            # From the mean, brows and lids take about a second to reach the style's own: that second is not shown.
+            before_BxKxP = jnp.repeat(ppg_BxTxP[:, :1], SETTLE, axis=1)
+            past_and_now = jnp.concatenate([before_BxKxP, ppg_BxTxP], axis=1)
+            weak_BxTxD = self.weak_decoder(past_and_now, style_BxS, noise_key=key)[:, SETTLE:]
+        else:
+            weak_BxTxD = self.weak_decoder(ppg_BxTxP, style_BxS, first_BxD[:, list(self.weak)], noise_key=key)
         return jnp.clip(self._merge(strong_BxTxD, weak_BxTxD), -OUTPUT_LIMIT, OUTPUT_LIMIT)
 
     def __call__(
@@ -188,7 +194,7 @@ class StyleModel:
         """Expression [T, D] of speech, PPG [T, 41], in a style [S], within the range seen in training.
 
         `seed`: of the small noise in the weak branch's history, as in training. `first` [D] is the expression before
-        the first frame (default: the mean).
+        the first frame (default: the style's own, settled from the mean).
         """
         frames, mean, std = len(ppg), self.constants["mean"], self.constants["std"]
         length = -(-frames // self.BUCKET) * self.BUCKET
