@@ -77,7 +77,7 @@ def test_a_performance_of_any_length_loops_the_template(actor, clip):
     performance = SimpleNamespace(expression=np.zeros((n, clip.track.expression.shape[1]), np.float32))
     performance.ppg = np.zeros((n, 41), np.float32)
     frames = list(actor.frames(performance))
-    assert len(frames) == n and {frame.shape for frame in frames} == {(256, 256, 3)}
+    assert len(frames) == n and {frame.shape for frame in frames} == {(*actor.size[::-1], 3)} == {(256, 256, 3)}
     outside = ~actor.hole(clip)
     outside[20:-20, 20:-20] = False
     np.testing.assert_array_equal(frames[len(clip)][outside], clip.frame(len(clip) - 2)[outside])

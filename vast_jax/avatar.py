@@ -75,6 +75,10 @@ class Avatar:
     def name(self) -> str:
         return self.person
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return scene.SIZE, scene.SIZE
+
     def frames(self, performance: "Performance") -> Iterator[np.ndarray]:
         """Yields T frames, uint8 [256, 256, 3]; the template is played forth and back under them."""
         from vast_jax.generate import loop  # here, for it brings in the style model, which training has no use for

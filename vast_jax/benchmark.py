@@ -7,6 +7,7 @@ data the face is the built-in head speaking the demo.
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +31,7 @@ from vast_jax.media import FPS
 from vast_jax.prompt import Prompt, read_prompt
 
 SHORT, LONG = 10 * FPS, 60 * FPS  # frames of speech
-FACE_FRAMES = 3 * FPS  # frames of the stages that see a face
+FACE_FRAMES = 3 * FPS  # frames of the stages that see or draw a face
 REPEATS = 3  # after the first call; their median counts
 _ASSETS = resources.files("vast_jax") / "assets"
 _PACKAGES = ("jax", "flax", "mediapipe", "numba", "numpy")
@@ -80,14 +81,14 @@ def benchmark(args: Args) -> list[Timing]:
     speech = media.read_speech(str(_ASSETS / "demo_speech.flac"))
     footage = _footage(args.data, models, speech)
     timings = [loading, *_faces(models, footage), *_speech(models, speech, footage.prompt)]
-    performance = perform(models, audio.fit(speech, SHORT), SHORT, footage.prompt)
+    performance = perform(models, speech, FACE_FRAMES, footage.prompt)
     head = HeadAvatar(models.face)
     stage = f"built-in avatar: mesh and shading, {head.size[0]} px"
-    timings.append(time_stage(stage, SHORT, lambda: _drain(head.frames(performance))))
+    timings.append(time_stage(stage, FACE_FRAMES, lambda: _drain(head.frames(performance))))
     if args.avatar:
         actor = load_avatar(args.avatar, models.face, models.acoustic)
         stage = f"trained avatar: mesh image and renderer, {CROP} px"
-        timings.append(time_stage(stage, SHORT, lambda: _drain(actor.frames(performance))))
+        timings.append(time_stage(stage, FACE_FRAMES, lambda: _drain(actor.frames(performance))))
     timings.append(_encoding(head.size, next(head.frames(performance))))
     print(table(timings))
     return timings
@@ -95,6 +96,7 @@ def benchmark(args: Args) -> list[Timing]:
 
 def time_stage(stage: str, frames: int, call: Callable[[], object], repeats: int = REPEATS) -> Timing:
     """Times a first and some later calls; what they return must be finished, not on its way."""
+    print(f"timing {stage}", file=sys.stderr, flush=True)
     seconds = []
     for _ in range(1 + repeats):
         started = time.perf_counter()

@@ -89,9 +89,10 @@ def test_conv_lstm_is_the_lstm_of_its_equations():
     params = random_weights(module, x, (zeros, zeros))
     got, (c_end, _) = module.apply(params, x, (zeros, zeros))
     w, u = (np.asarray(params["params"][name]["kernel"]) for name in ("input", "hidden"))
+    b = np.asarray(params["params"]["input"]["bias"])
     c, h = zeros, zeros
     for t in range(3):
-        i, f, g, o = np.split(x[:, t] @ w + h @ u, 4, axis=-1)
+        i, f, g, o = np.split(x[:, t] @ w + b + h @ u, 4, axis=-1)
         sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
         c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
