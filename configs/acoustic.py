@@ -3,8 +3,8 @@
     python -m vast_jax.label SPEECH... --transcripts FILE... --out LABELS
     python train.py configs/acoustic.py --data LABELS --workdir RUN
 
-Trained on 0.7 hours (GRID s1, LibriSpeech, LJ Speech): 38 minutes on one busy core to step 2000, which is what is shipped.
-Frame phone accuracy without silence there: GRID s1 held out .82, ten unseen LibriSpeech speakers .43.
+Trained on 0.7 hours (GRID s1, LibriSpeech, LJ Speech): 38 minutes on one busy core. Frame phone accuracy
+without silence: GRID s1 held out .82, ten unseen LibriSpeech speakers .43.
 """
 
 from vast_jax.parts.acoustic import AcousticPart

@@ -28,6 +28,16 @@ def rendered(actor, clip):
     return actor.render(clip, clip.track.expression)
 
 
+def beyond_the_edge(hole: np.ndarray) -> np.ndarray:
+    """The pixels that neither the hole nor its soft edge touches."""
+    rows, columns = np.nonzero(hole)
+    beyond = np.ones_like(hole)
+    margin = scene.FEATHER
+    beyond[rows.min() - margin : rows.max() + margin + 1, columns.min() - margin : columns.max() + margin + 1] = False
+    assert beyond.any()
+    return beyond
+
+
 def test_frame_by_frame_makes_what_the_whole_sequence_makes(actor, clip, rendered):
     hole = scene.hole_of(actor.face_model, clip.track)
     window = scene.window_around(hole, actor.region)
@@ -42,19 +52,13 @@ def test_frame_by_frame_makes_what_the_whole_sequence_makes(actor, clip, rendere
 
 def test_the_template_shows_outside_the_hole_bit_for_bit(actor, clip, rendered):
     hole, real = actor.hole(clip), clip.frames()
-    rows, columns = np.nonzero(hole)
-    beyond = np.ones_like(hole)
-    margin = scene.FEATHER
-    beyond[rows.min() - margin : rows.max() + margin + 1, columns.min() - margin : columns.max() + margin + 1] = False
-    assert beyond.any()
+    beyond = beyond_the_edge(hole)
     np.testing.assert_array_equal(rendered[:, beyond], real[:, beyond])
     assert (rendered[:, hole] != real[:, hole]).mean() > 0.9
 
 
 def test_nothing_inside_the_hole_is_seen(actor, clip, rendered):
     hole = actor.hole(clip)
-    blank = clip.frames()
-    blank[:, hole] = 0
     blank = SimpleNamespace(frame=lambda i: blank_frames[i], name=clip.name, track=clip.track)
     blank_frames = clip.frames()
     blank_frames[:, hole] = 7
@@ -78,8 +82,7 @@ def test_a_performance_of_any_length_loops_the_template(actor, clip):
     performance.ppg = np.zeros((n, 41), np.float32)
     frames = list(actor.frames(performance))
     assert len(frames) == n and {frame.shape for frame in frames} == {(*actor.size[::-1], 3)} == {(256, 256, 3)}
-    outside = ~actor.hole(clip)
-    outside[20:-20, 20:-20] = False
+    outside = beyond_the_edge(actor.hole(clip))
     np.testing.assert_array_equal(frames[len(clip)][outside], clip.frame(len(clip) - 2)[outside])
 
 
@@ -116,10 +119,10 @@ def test_what_does_not_fit_is_said(actor, tmp_path):
         load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
 
 
-def test_a_face_beyond_the_window_is_refused(actor):
-    restless = made_up_clip(shift=80.0)
-    with pytest.raises(UserError, match="moves or turns beyond"):
-        actor.render(restless, restless.track.expression)
+def test_a_face_beyond_the_window_is_refused(actor, clip):
+    narrow = dataclasses.replace(actor, region=96)
+    with pytest.raises(UserError, match="moves or turns beyond the 96 pixels"):
+        narrow.render(clip, clip.track.expression)
 
 
 def test_the_longest_clip_is_the_template_and_not_too_long():

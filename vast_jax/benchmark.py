@@ -97,6 +97,7 @@ def benchmark(args: Args) -> list[Timing]:
 def time_stage(stage: str, frames: int, call: Callable[[], object], repeats: int = REPEATS) -> Timing:
     """Times a first and some later calls; what they return must be finished, not on its way."""
     print(f"timing {stage}", file=sys.stderr, flush=True)
+    jax.clear_caches()  # so that the first call compiles, whatever ran before
     seconds = []
     for _ in range(1 + repeats):
         started = time.perf_counter()

@@ -10,6 +10,7 @@ from vast_jax.data.labels import UNLABELLED, Utterance, write
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.training import Config, init_state, train_step
 
+STEPS = 240
 PART = AcousticPart(context=1, dense=24, width=24, dilations=(1, 2), window=10, learning_rate=1e-2)
 
 
@@ -65,17 +66,17 @@ def test_unlabelled_and_masked_frames_do_not_count(data):
 
 def test_learns_exports_and_reports(data, tmp_path):
     constants, dataset = PART.constants(data), PART.dataset(data, "train", 8, seed=0)
-    part, optimisers = PART.part(constants), PART.optimisers(60)
-    state = init_state(Config(part=PART, steps=60, batch_size=8), part, dataset[0])
-    step = jax.jit(functools.partial(train_step, part, optimisers, 60))
+    part, optimisers = PART.part(constants), PART.optimisers(STEPS)
+    state = init_state(Config(part=PART, steps=STEPS, batch_size=8), part, dataset[0])
+    step = jax.jit(functools.partial(train_step, part, optimisers, STEPS))
     losses = []
-    for i in range(60):
+    for i in range(STEPS):
         state, metrics = step(state, dataset[i])
         losses.append(float(metrics["acoustic/loss"]))
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
     params = jax.device_get(state.params)
-    figures = PART.report(params, constants, data, tmp_path, 60)
+    figures = PART.report(params, constants, data, tmp_path, STEPS)
     assert figures["accuracy_tones"] > 0.8 and figures["digital_silence"] > 0.5
     assert {path.name for path in tmp_path.glob("*.png")} == {"tones.png", "confusion.png"}
 

@@ -132,6 +132,6 @@ class Renderer(nn.Module):
 def composite(generated: Array, template: Array, hole: Array) -> Array:
     """Puts the generated picture into the template's: [..., H, W, 3], hole [..., H, W, 1] in [0, 1] with a soft edge.
 
-    Where the hole is 0 the template comes back bit for bit.
+    Where the hole is 0 the template comes back bit for bit; where it is 1 nothing of it is left, not even in rounding.
     """
-    return jnp.where(hole > 0, template + hole * (generated - template), template)
+    return jnp.where(hole > 0, hole * generated + (1 - hole) * template, template)
