@@ -19,7 +19,7 @@ import tyro
 
 from vast_jax import cli
 from vast_jax.data.splits import is_held_out
-from vast_jax.face import tracking
+from vast_jax.face import clip_fit, tracking
 from vast_jax.face.landmarks import Landmarker, bridge, crop_box, follow_face, longest_run, to_crop
 from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_model
 from vast_jax.face.rasterise import Camera, project, rotation_matrix
@@ -55,7 +55,7 @@ def residual_offset(model: FaceModel, clips: list[tuple[np.ndarray, Camera]]) ->
     basis = landmark_basis(model)
     matrix, right, errors = np.zeros((478, 3, 3)), np.zeros((478, 3)), []
     for landmarks, camera in clips:
-        fit = tracking.fit(model, landmarks, np.ones(len(landmarks), bool), camera)
+        fit = clip_fit.fit_clip(model, landmarks, np.ones(len(landmarks), bool), camera)
         rotation = rotation_matrix(fit.rotation)
         head = basis.neutral + np.einsum("i,ilc->lc", fit.identity, basis.identity)
         head = head + np.einsum("nd,dlc->nlc", fit.expression, basis.expression)

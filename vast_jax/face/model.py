@@ -41,6 +41,7 @@ class FaceModel:
     identity_basis: np.ndarray  # [I, V, 3] float32, mm per standard deviation of people
     expression_basis: np.ndarray  # [D, V, 3] float32, mm per unit activation
     expression_names: tuple[str, ...]  # D names, ARKit's where the shape is ARKit's
+    expression_low: np.ndarray  # [D] float32: activations range from here, 0 or, where a shape has two signs, -1, to 1
     triangles: np.ndarray  # [F, 3] int32, counter-clockwise seen from outside
     part: np.ndarray  # [V] uint8, index into PART_NAMES
     regions: dict[str, np.ndarray]  # name -> [V] bool
@@ -79,6 +80,7 @@ def load_face_model(path: str | PathLike | None = None) -> FaceModel:
         return FaceModel(
             **{name: np.ascontiguousarray(arrays[name], np.float32) for name in floats},
             expression_names=tuple(str(name) for name in arrays["expression_names"]),
+            expression_low=arrays.get("expression_low", np.zeros(len(arrays["expression_names"]))).astype(np.float32),
             triangles=arrays["triangles"].astype(np.int32),
             part=arrays["part"].astype(np.uint8),
             regions=regions,
@@ -150,7 +152,7 @@ def landmark_basis(model: FaceModel) -> LandmarkBasis:
 def mouth_offset(model: FaceModel) -> np.ndarray:
     """How far [D] mm each expression parameter moves the mouth region at most (paper, section 3.4).
 
-    The shapes are linear with range [0, 1], so full activation is the furthest point of the range.
+    The shapes are linear with range [0, 1] or [-1, 1], so full activation is the furthest point of the range.
     """
     return np.linalg.norm(model.expression_basis[:, model.regions["mouth"]], axis=-1).max(1)
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vast_jax.face import fitting, tracking
+from vast_jax.face import clip_fit, fitting
 from vast_jax.face.landmarks import LEFT_EYE, LIPS, RIGHT_EYE
 from vast_jax.face.model import IRIS_LANDMARKS, FaceModel, gaze_rotation, landmark_basis, landmarks
 from vast_jax.face.model import vertices as head_vertices
@@ -36,6 +36,7 @@ def model():
         identity_basis=shapes(6, 3.0),
         expression_basis=shapes(8, 8.0),
         expression_names=("eyeBlinkLeft", "eyeBlinkRight", "jawOpen", "mouthClose", "a", "b", "c", "d"),
+        expression_low=np.zeros(8, np.float32),
         triangles=np.zeros((0, 3), np.int32),
         part=np.zeros(478, np.uint8),
         regions=regions,
@@ -67,7 +68,7 @@ def clip(model, count, noise=0.0):
 @pytest.fixture(scope="module")
 def fitted(model):
     truth = clip(model, 70)
-    return truth, tracking.fit(model, truth[-1], np.ones(70, bool), CAMERA)
+    return truth, clip_fit.fit_clip(model, truth[-1], np.ones(70, bool), CAMERA)
 
 
 def test_recovers_expression_pose_and_gaze(fitted):
@@ -95,8 +96,8 @@ def test_frames_do_not_depend_on_the_chunk_they_fall_in(model):
     fixed = fitting.problem(model, landmark_basis(model), CAMERA)
     target, identity = seen[..., :2], np.zeros(6, np.float32)
     start = fitting.initial_pose(fixed, target)
-    whole = tracking._in_chunks(fixed, identity, start, target, 1.0)
-    part = tracking._in_chunks(fixed, identity, fitting.Pose(*(a[50:] for a in start)), target[50:], 1.0)
+    whole = clip_fit._in_chunks(fixed, identity, start, target, 1.0)
+    part = clip_fit._in_chunks(fixed, identity, fitting.Pose(*(a[50:] for a in start)), target[50:], 1.0)
     for a, b in zip(whole, part, strict=True):
         np.testing.assert_allclose(a[50:], b, rtol=1e-3, atol=1e-3)
 
@@ -120,7 +121,7 @@ def test_held_pose_stays(model):
     *_, seen = clip(model, 5)
     fixed = fitting.problem(model, landmark_basis(model), CAMERA)
     start = fitting.initial_pose(fixed, seen[..., :2])
-    held = tracking._in_chunks(fixed, np.zeros(6, np.float32), start, seen[..., :2], 0.0)
+    held = clip_fit._in_chunks(fixed, np.zeros(6, np.float32), start, seen[..., :2], 0.0)
     np.testing.assert_array_equal(held.rotation, start.rotation)
     np.testing.assert_array_equal(held.translation, start.translation)
     assert np.abs(held.expression - start.expression).max() > 0.01
@@ -130,7 +131,7 @@ def test_gaze_is_held_through_a_blink(model):
     identity, expression, rotation, translation, gaze, seen = clip(model, 20)
     expression[8:12, :2] = 0.9
     seen[8:12, 468:] += 30  # what a detector says about a covered iris
-    found = tracking.fit_gaze(
+    found = clip_fit.fit_gaze(
         model,
         landmark_basis(model),
         identity,
@@ -146,12 +147,12 @@ def test_gaze_is_held_through_a_blink(model):
 
 
 def test_smoothing_keeps_constants_and_length():
-    np.testing.assert_allclose(tracking.smooth(np.full((7, 2), 3.0), 0.6), 3.0)
+    np.testing.assert_allclose(clip_fit.smooth(np.full((7, 2), 3.0), 0.6), 3.0)
     step = np.r_[np.zeros(10), np.ones(10)]
-    assert tracking.smooth(step, 1.0).shape == (20,)
-    assert tracking.smooth(step, 0.6)[8] < 0.01
+    assert clip_fit.smooth(step, 1.0).shape == (20,)
+    assert clip_fit.smooth(step, 0.6)[8] < 0.01
 
 
 def test_rotation_vectors_invert_rotation_matrix():
     vectors = np.random.default_rng(0).normal(0, 0.7, (9, 3))
-    np.testing.assert_allclose(tracking.rotation_vectors(rotation_matrix(vectors)), vectors, atol=1e-5)
+    np.testing.assert_allclose(clip_fit.rotation_vectors(rotation_matrix(vectors)), vectors, atol=1e-5)

@@ -1,0 +1,96 @@
+"""A face fitted to the landmarks of a clip: one identity for the clip, then expression, pose and gaze a frame."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from vast_jax.face.fitting import CHUNK, IDENTITY_STAGE, Pose, Problem, fit_frames, fit_identity, initial_pose, problem
+from vast_jax.face.gaze import fit_gaze
+from vast_jax.face.model import FaceModel, landmark_basis
+from vast_jax.face.rasterise import Camera
+
+LANDMARK_SIGMA = 0.6  # frames; more blurs the closing of the lips (at 1 the gap at b, p, m doubles)
+POSE_SIGMA = 1.0  # frames
+IDENTITY_FRAMES = 16  # frames that vote for the identity: two thirds neutral ones, the rest spread over the yaw
+
+
+class Fit(NamedTuple):
+    """A face fitted to N frames of landmarks."""
+
+    identity: np.ndarray  # [I]
+    expression: np.ndarray  # [N, D] in [0, 1]
+    rotation: np.ndarray  # [N, 3] axis-angle, head to camera
+    translation: np.ndarray  # [N, 3] mm
+    gaze: np.ndarray  # [N, 4] radians
+
+
+def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera: Camera) -> Fit:
+    """Fits the face to landmarks [N, 478, 2 or 3] in crop pixels; camera in crop pixels too.
+
+    Frames that are not `valid` must still hold plausible (interpolated) landmarks; they do not vote for the identity.
+    """
+    basis = landmark_basis(model)
+    fixed = problem(model, basis, camera)
+    target = smooth(landmarks[..., :2].astype(np.float32), LANDMARK_SIGMA)
+    identity, start = _identity(fixed, target, np.asarray(valid, bool))
+    pose = _in_chunks(fixed, identity, start, target, free_pose=1.0)
+    # A head is heavy: its pose is smoothed, and the expression fitted again to what that leaves.
+    rotation = smooth(rotation_vectors(pose.rotation), POSE_SIGMA)
+    translation = smooth(pose.translation, POSE_SIGMA)
+    matrices = np.stack([cv2.Rodrigues(vector.astype(np.float64))[0] for vector in rotation]).astype(np.float32)
+    pose = _in_chunks(
+        fixed, identity, Pose(pose.expression, matrices, translation), target, free_pose=0.0, iterations=4
+    )
+    expression = np.clip(pose.expression, 0, 1)
+    gaze = fit_gaze(model, basis, identity, expression, matrices, translation, target, camera)
+    return Fit(identity, expression, rotation, translation, gaze)
+
+
+def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian of `sigma` frames along the first axis, edges repeated."""
+    radius = max(1, round(4 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).astype(values.dtype)
+    padded = np.concatenate([values[:1].repeat(radius, 0), values, values[-1:].repeat(radius, 0)])
+    return sum(weight * padded[i : i + len(values)] for i, weight in enumerate(kernel))
+
+
+def rotation_vectors(matrices: np.ndarray) -> np.ndarray:
+    """Axis-angle [N, 3] of rotation matrices [N, 3, 3]."""
+    return np.stack([cv2.Rodrigues(np.asarray(m, np.float64))[0][:, 0] for m in matrices]).astype(np.float32)
+
+
+def _identity(fixed: Problem, target: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, Pose]:
+    """The clip's identity [I], and a start for every frame: the pose of a first fit, the median expression."""
+    mean_head = np.zeros(len(fixed.identity), np.float32)
+    strict = fixed._replace(prior=fixed.prior * IDENTITY_STAGE)
+    sample = np.unique(np.linspace(0, len(target) - 1, 2 * CHUNK).round().astype(int))
+    known = sample[valid[sample]]
+    sample = known if len(known) else sample
+    first = _in_chunks(strict, mean_head, initial_pose(fixed, target[sample]), target[sample], free_pose=1.0)
+    effort = (first.expression**2 * strict.prior).sum(1)
+    neutral = np.argsort(effort, kind="stable")
+    by_yaw = np.argsort(rotation_vectors(first.rotation)[:, 1], kind="stable")
+    spread = by_yaw[np.linspace(0, len(by_yaw) - 1, IDENTITY_FRAMES // 3).round().astype(int)]
+    chosen = np.concatenate([np.resize(neutral, IDENTITY_FRAMES - len(spread)), spread])
+    pose = Pose(*(array[chosen] for array in first))
+    identity, pose = fit_identity(strict, pose, target[sample][chosen])
+    identity = np.asarray(identity, np.float32)
+    nearest = np.abs(np.arange(len(target))[:, None] - sample).argmin(1)
+    start = Pose(*(array[nearest] for array in first))
+    middle = np.median(np.asarray(pose.expression), axis=0).clip(0, 1).astype(np.float32)
+    return identity, start._replace(expression=np.tile(middle, (len(target), 1)))
+
+
+def _in_chunks(
+    fixed: Problem, identity: np.ndarray, start: Pose, target: np.ndarray, free_pose: float, iterations: int = 10
+) -> Pose:
+    """`fit_frames` in chunks of one size: the last is padded with its last frame, so nothing is compiled twice."""
+    parts = []
+    for begin in range(0, len(target), CHUNK):
+        index = np.minimum(np.arange(begin, begin + CHUNK), len(target) - 1)
+        pose = Pose(*(array[index] for array in start))
+        pose = fit_frames(fixed, identity, pose, target[index], np.float32(free_pose), np.int32(iterations))
+        parts.append([np.asarray(array)[: len(target) - begin] for array in pose])
+    return Pose(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
