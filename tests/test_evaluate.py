@@ -26,6 +26,7 @@ def face() -> FaceModel:
         identity_basis=RNG.normal(size=(3, vertices, 3)),
         expression_basis=RNG.normal(size=(D, vertices, 3)),
         expression_names=tuple("abcde"),
+        expression_low=np.zeros(D, np.float32),
         triangles=np.zeros((1, 3), np.int32),
         part=np.zeros(vertices, np.uint8),
         regions={name: RNG.random(vertices) < 0.3 for name in ("mouth", "face", "eye_left", "eye_right")},
