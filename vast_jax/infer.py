@@ -6,7 +6,7 @@ An avatar speaks your words in the facial style of a short video. Without argume
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,29 +15,36 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from vast_jax import __version__, avatar, cli, media
-from vast_jax.audio import SAMPLE_RATE, video_frames
+from vast_jax import __version__, avatar, cli, curves, media
+from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
 from vast_jax.caching import use_compilation_cache
-from vast_jax.generate import load_models, perform
+from vast_jax.curves_csv import read_csv
+from vast_jax.generate import Avatar, Models, Performance, load_models, loop, perform
 from vast_jax.head_avatar import HeadAvatar
 from vast_jax.prompt import read_prompt, save_style
 from vast_jax.types import UserError
 
 _ASSETS = resources.files("vast_jax") / "assets"
+DEMO_SPEECH = Path(str(_ASSETS / "demo_speech.flac"))
+DEMO_STYLE = Path(str(_ASSETS / "demo.style"))
 
 
 @dataclass(frozen=True)
 class Args:
     """An avatar speaks your words in the facial style of a short video. Without arguments: the shipped demo."""
 
-    speech: Path = Path(str(_ASSETS / "demo_speech.flac"))
-    """what to say: a recording of speech (any audio file, or a video's sound)"""
-    prompt: Path = Path(str(_ASSETS / "demo.style"))
-    """how to say it: a video of somebody talking, or a saved .style file"""
+    speech: Path | None = None
+    """what to say: a recording of speech (any audio file, or a video's sound); none: the shipped demo"""
+    prompt: Path | None = None
+    """how to say it: a video of somebody talking, a saved .style file or a .csv of curves; none: the shipped demo"""
     avatar: Path | None = None
     """who says it: the folder of an avatar trained from footage; none: the built-in head"""
     template: Path | None = None
     """footage of the avatar that gives pose and background; none: the avatar's own"""
+    performance: Path | None = None
+    """a .csv of curves (Live Link Face, Audio2Face, our own) to be played as it is, instead of a prompt's style"""
+    performance_fps: float | None = None
+    """rows a second of that file; none: as its timecodes tell, or 60"""
     out: Path = Path("talking.mp4")
     """the video to write"""
     style_model: str | None = None
@@ -46,6 +53,12 @@ class Args:
     """folder of acoustic weights; none: the shipped ones"""
     save_style: Path | None = None
     """also save the prompt as a small .style file, to use as --prompt later"""
+    save_curves: Path | None = None
+    """also save the performance as a .csv of curves with ARKit's names, for other programs"""
+    save_gltf: Path | None = None
+    """also save the performance as an animated head, a .glb file"""
+    curves_fps: float = 30.0
+    """frames a second of --save-curves and --save-gltf"""
     face: str = "largest"
     """which face to follow in a prompt or template with several"""
     seed: int = 0
@@ -64,13 +77,15 @@ def main(argv: list[str] | None = None) -> None:
 def infer(args: Args) -> None:
     """Makes the video. Raises UserError for bad input, before anything is written."""
     say = (lambda *_: None) if args.quiet else print
-    _check_output(args.out, ".mp4", args.force)
-    if args.save_style:
-        _check_output(args.save_style, ".style", args.force)
+    _check_outputs(args)
     if args.template and not args.avatar:
         raise UserError("--template needs --avatar: the built-in head has no footage")
-    samples, rate = media.native_audio(args.speech)
-    n_frames = video_frames(len(samples), rate)
+    if args.performance and (args.prompt or args.save_style):
+        raise UserError("--performance is played as it is: it goes without --prompt and --save-style")
+    rate = curves.frame_rate(args.curves_fps)
+    sound, demo = None, None if args.performance else DEMO_SPEECH  # curves alone play in silence
+    if spoken := args.speech or demo:
+        sound = media.native_audio(spoken)
     use_compilation_cache()
 
     models = load_models(args.style_model, args.acoustic_model)
@@ -80,38 +95,87 @@ def infer(args: Args) -> None:
             actor = actor.with_template(args.template, face=args.face)
     else:
         actor = HeadAvatar(models.face)
-    say(f"speech  {args.speech.name}: {len(samples) / rate:.2f} s -> {n_frames} frames")
+    n_frames = video_frames(len(sound[0]), sound[1]) if sound else 0
+    if sound:
+        say(f"speech  {spoken.name}: {len(sound[0]) / sound[1]:.2f} s -> {n_frames} frames")
     say(f"avatar  {actor.name}")
 
     started = time.perf_counter()
-    prompt = read_prompt(args.prompt, models.face, models.acoustic, args.face)
-    if args.save_style:
-        save_style(args.save_style, prompt)
-    sound = "with" if prompt.has_speech else "without"
-    say(f"style   {args.prompt.name}: {len(prompt.expression) / media.FPS:.1f} s, {sound} speech")
-    licence = str(models.style.card.get("licence", ""))
-    if licence.startswith("research only"):
-        say(f"note    the style weights are for {licence}")
-
-    performance = perform(models, media.read_speech(args.speech, SAMPLE_RATE), n_frames, prompt, args.seed)
+    if args.performance:
+        performance = _play(args, models, actor, n_frames, say)
+        n_frames = len(performance.expression)
+    else:
+        performance = _speak(args, models, n_frames, say)
+    if args.save_curves or args.save_gltf:
+        identity, moving = _movement(models, actor, performance)
+        moving = curves.resample(moving, rate)
+        for path in filter(None, (args.save_curves, args.save_gltf)):
+            curves.save(path, models.face, moving, identity, generated=True)
+            say(f"wrote   {path}: {len(moving.expression)} rows at {float(rate):g} a second")
     metadata = {
         "title": "Talking avatar (AI-generated)",
         "comment": f"AI-generated by vast_jax {__version__}",
         "description": json.dumps({"ai_generated": True, "generator": "vast_jax", "avatar": actor.name}),
     }
     frames = _progress(actor.frames(performance), n_frames, args.quiet)
-    media.write_video(args.out, frames, actor.size, speech=(samples, rate), metadata=metadata)
+    media.write_video(args.out, frames, actor.size, speech=sound, metadata=metadata)
     seconds = time.perf_counter() - started
     say(f"wrote   {args.out}: {n_frames} frames in {seconds:.1f} s ({n_frames / seconds:.0f} a second)")
-    if not (args.avatar or args.quiet):
+    if not (args.avatar or args.performance or args.quiet):
         say("next    --speech your.wav --prompt anybody_talking.mp4; your own avatar: see README, 'Your own avatar'")
 
 
-def _check_output(path: Path, suffix: str, force: bool) -> None:
-    if path.suffix.lower() != suffix:
-        raise UserError(f"{path}: the output must end in {suffix}")
-    if path.is_dir() or (path.exists() and not force):
-        raise UserError(f"{path}: exists already; choose another name or pass --force")
+def _speak(args: Args, models: Models, n_frames: int, say: Callable) -> Performance:
+    """The speech in the prompt's style."""
+    path = args.prompt or DEMO_STYLE
+    prompt = read_prompt(path, models.face, models.acoustic, args.face)
+    if args.save_style:
+        save_style(args.save_style, prompt)
+    sound = "with" if prompt.has_speech else "without"
+    say(f"style   {path.name}: {len(prompt.expression) / media.FPS:.1f} s, {sound} speech")
+    licence = str(models.style.card.get("licence", ""))
+    if licence.startswith("research only"):
+        say(f"note    the style weights are for {licence}")
+    speech = media.read_speech(args.speech or DEMO_SPEECH, SAMPLE_RATE)
+    return perform(models, speech, n_frames, prompt, args.seed)
+
+
+def _play(args: Args, models: Models, actor: Avatar, n_frames: int, say: Callable) -> Performance:
+    """The curves of a file; as long as the speech, `n_frames`, where there is any."""
+    played = read_csv(args.performance, models.face, args.performance_fps, lambda line: say(f"note    {line}"))
+    length = len(played.expression)
+    say(f"curves  {args.performance.name}: {length / media.FPS:.2f} s -> {length} frames")
+    ppg = np.zeros((length, len(PHONES)), np.float32)
+    if n_frames:
+        if n_frames != length:
+            say(f"note    curves {'cut' if n_frames < length else 'held at their last row'} to the speech's length")
+        played = curves.fit_length(played, n_frames)
+        ppg = models.acoustic(fit(media.read_speech(args.speech, SAMPLE_RATE), n_frames), n_frames)
+    if isinstance(actor, HeadAvatar) and (played.rotation.any() or played.gaze.any()):
+        actor.motion = {name: getattr(played, name) for name in ("rotation", "translation", "gaze")}
+    return Performance(played.expression, ppg)
+
+
+def _movement(models: Models, actor: Avatar, performance: Performance) -> tuple[np.ndarray, curves.Curves]:
+    """The identity [I] and all the curves that are shown at 25 fps: head and gaze are the template's."""
+    if isinstance(actor, HeadAvatar):
+        identity, pose = np.zeros(len(models.face.identity_basis), np.float32), actor.motion
+    else:
+        track = actor.template.track
+        identity, pose = (
+            track.identity,
+            track._asdict() | {"translation": track.translation - track.translation.mean(0)},
+        )
+    at = loop(len(pose["rotation"]), len(performance.expression))
+    shown = (pose[name][at] for name in ("rotation", "translation", "gaze"))
+    return identity, curves.Curves.of(performance.expression, *shown)
+
+
+def _check_outputs(args: Args) -> None:
+    outputs = ((args.out, ".mp4"), (args.save_style, ".style"), (args.save_curves, ".csv"), (args.save_gltf, ".glb"))
+    for path, suffix in outputs:
+        if path:
+            cli.check_output(path, (suffix,), args.force)
 
 
 def _progress(frames: Iterator[np.ndarray], n_frames: int, quiet: bool) -> Iterator[np.ndarray]:

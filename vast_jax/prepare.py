@@ -12,17 +12,28 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from vast_jax.audio import load_acoustic
 from vast_jax.cli import run
 from vast_jax.data import builders
-from vast_jax.data.clips import Clip, load_clip
-from vast_jax.data.footage import Job, Outcome, clip_name, find_videos, person_of, phone_posteriors, prepare_clip
-from vast_jax.data.preparation_report import picture_path, write_report
+from vast_jax.data.clips import Clip
+from vast_jax.data.footage import (
+    Job,
+    Outcome,
+    clip_name,
+    find_videos,
+    person_of,
+    phone_posteriors,
+    prepare_video,
+    staged_clips,
+    video_of,
+)
+from vast_jax.data.preparation_report import PICTURES, write_report
 from vast_jax.data.workers import run_jobs
+from vast_jax.face.following import check_choice
 from vast_jax.face.model import load_face_model
 from vast_jax.types import UserError
 
@@ -38,8 +49,10 @@ class Options:
     """Folder of the data set; clips are added to what it holds."""
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VIDEO...")] = ()
     """Videos, or folders of videos (searched at any depth)."""
-    face: Literal["largest", "left", "right"] = "largest"
-    """Which of several faces to follow."""
+    face: str = "largest"
+    """Which of several faces to follow: largest, central, left, right, or its number from left to right, from 0."""
+    face_model: Path | None = None
+    """Face model to fit (a head.npz); by default the one that comes with vast_jax."""
     person: str | None = None
     """Who it is, for all of these videos; by default guessed from folder and file name. A label only."""
     acoustic: Path | None = None
@@ -66,8 +79,9 @@ def prepare(options: Options) -> None:
     """
     if not options.videos and not options.update_ppg:
         raise UserError("no videos given: python -m vast_jax.prepare VIDEOS... --out DIR")
+    check_choice(options.face)
     if options.videos:
-        load_face_model()  # fails here, not video by video
+        load_face_model(options.face_model)  # fails here, not video by video
         if options.ppg:
             load_acoustic(options.acoustic)
         outcomes = _prepare_videos(options)
@@ -92,11 +106,11 @@ def _prepare_videos(options: Options) -> list[Outcome]:
     jobs, outcomes = _plan(options)
     left = Counter(builders.folder_of(job.name) for job in jobs)
     clock = _Clock(len(jobs))
-    for job, result in run_jobs(prepare_clip, jobs, min(options.workers, len(jobs))):
-        outcome = result or Outcome(job.name, str(job.source), reason=_DIED)
-        outcomes.append(outcome)
-        _say(clock.line(outcome))
-        folder = builders.folder_of(outcome.name)
+    for job, result in run_jobs(prepare_video, jobs, min(options.workers, len(jobs))):
+        results = result or [Outcome(job.name, str(job.source), reason=_DIED)]
+        outcomes += results
+        _say(clock.lines(results))
+        folder = builders.folder_of(job.name)
         left[folder] -= 1
         if not left[folder]:  # a folder is usable as soon as it is done
             _add_staged(options.out, folder)
@@ -118,16 +132,18 @@ def _plan(options: Options) -> tuple[list[Job], list[Outcome]]:
             name=name,
             person=options.person or person_of(name),
             face=options.face,
+            face_model=options.face_model,
             ppg=options.ppg,
             acoustic=options.acoustic,
             staged=options.out / _STAGING / builders.folder_of(name) / name.split("/")[-1],
-            picture=picture_path(options.out, name),
-            known="",
+            pictures=options.out / PICTURES / builders.folder_of(name),
+            known={},
         )
-    known = {}
+    known: dict[str, dict[str, str]] = {}
     for folder in dict.fromkeys(map(builders.folder_of, jobs)):
-        known |= {clip.name: clip.fingerprint for clip in _stored(options.out / folder)}
-    planned = [replace(job, known=known.get(name, "")) for name, job in jobs.items()]
+        for clip in _stored(options.out / folder):
+            known.setdefault(video_of(clip.name), {})[clip.name] = clip.fingerprint
+    planned = [replace(job, known=known.get(name, {})) for name, job in jobs.items()]
     return planned, refused
 
 
@@ -139,19 +155,20 @@ def _stored(folder: Path) -> list[Clip]:
 
 
 def _add_staged(out: Path, folder: str) -> None:
-    """Moves the staged clips of a folder into its datasets; a clip of the same name is replaced."""
+    """Moves the staged clips of a folder into its datasets; those of the same video are replaced."""
     staging = out / _STAGING / folder
-    new = {clip.name: clip for clip in map(load_clip, _finished(staging))}
+    new = [clip for path in _finished(staging) for clip in staged_clips(path)]
     if new:
-        old = {clip.name: clip for clip in _stored(out / folder)}
-        builders.write_folder(out / folder, (old | new).values())
+        videos = {video_of(clip.name) for clip in new}
+        old = [clip for clip in _stored(out / folder) if video_of(clip.name) not in videos]
+        builders.write_folder(out / folder, [*old, *new])
     shutil.rmtree(staging, ignore_errors=True)
     if (out / _STAGING).is_dir() and not any((out / _STAGING).iterdir()):
         (out / _STAGING).rmdir()
 
 
 def _finished(staging: Path) -> list[Path]:
-    """Whole clips only: one that is being written has a name that starts with a dot."""
+    """Whole videos only: one that is being written has a name that starts with a dot."""
     return [path for path in staging.iterdir() if not path.name.startswith(".")] if staging.is_dir() else []
 
 
@@ -180,11 +197,17 @@ class _Clock:
     def __init__(self, total: int):
         self._total, self._done, self._frames, self._start = total, 0, 0, time.perf_counter()
 
-    def line(self, outcome: Outcome) -> str:
+    def lines(self, outcomes: list[Outcome]) -> str:
+        """What became of a video, one line a clip."""
         self._done += 1
         seconds = time.perf_counter() - self._start
-        self._frames += outcome.frames
+        self._frames += sum(outcome.frames for outcome in outcomes)
         left = round(seconds / self._done * (self._total - self._done))
+        rate = f"{self._frames / seconds:.0f} frames/s, {left // 60}:{left % 60:02d} left"
+        return "\n".join(f"{self._done}/{self._total} ({rate}) {self._line(outcome)}" for outcome in outcomes)
+
+    @staticmethod
+    def _line(outcome: Outcome) -> str:
         if not outcome.kept:
             what = f"dropped: {outcome.reason}"
         elif not outcome.fresh:
@@ -192,8 +215,7 @@ class _Clock:
         else:
             what = f"{outcome.tracked} of {outcome.frames} frames tracked"
             what += "".join(f"; {fault}" for fault in outcome.faults)
-        rate = f"{self._frames / seconds:.0f} frames/s, {left // 60}:{left % 60:02d} left"
-        return f"{self._done}/{self._total} ({rate}) {outcome.name}: {what}"
+        return f"{outcome.name}: {what}"
 
 
 def _say(line: str) -> None:

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from vast_jax import media
 from vast_jax.audio import PHONES, SAMPLES_PER_FRAME, fit
+from vast_jax.curves_csv import read_csv
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import track_video
 from vast_jax.files import atomic_path, sha256
@@ -33,10 +34,10 @@ class Prompt(NamedTuple):
 
 
 def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: str = "largest") -> Prompt:
-    """Reads a style file, or tracks a video (kept in the user's cache, so that it is tracked once).
+    """Reads a style file or curves, or tracks a video (kept in the user's cache, so that it is tracked once).
 
     Args:
-      path: a video of somebody talking, with or without sound, or a `.style` file.
+      path: a video of somebody talking, with or without sound, a `.style` file, or curves without sound (`.csv`).
       face_model: the face model to fit.
       acoustic: as from `audio.load_acoustic`.
       face: which face to follow where there are several, as in `track_video`.
@@ -46,7 +47,8 @@ def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: 
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file; --prompt takes a video of somebody talking or a {STYLE_SUFFIX} file")
+        takes = f"a video of somebody talking, a {STYLE_SUFFIX} file or a .csv of curves"
+        raise UserError(f"{path}: no such file; --prompt takes {takes}")
     if path.suffix == STYLE_SUFFIX:
         prompt = load_style(path)
         if prompt.face_model != face_model.hash:
@@ -54,6 +56,10 @@ def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: 
         if prompt.has_speech and prompt.acoustic_model != acoustic.hash:
             raise UserError(f"{path}: made with another acoustic model; make it again from the video with --save-style")
         return prompt
+    if path.suffix.lower() == ".csv":
+        expression = read_csv(path, face_model).expression
+        silence = np.zeros((len(expression), len(PHONES)), np.float32)
+        return Prompt(expression, silence, False, face_model.hash, acoustic.hash, path.name)
     key = sha256(f"{sha256(path)} {face_model.hash} {acoustic.hash} {face} {_FORMAT}".encode())
     cached = Path(platformdirs.user_cache_dir("vast_jax")) / "prompts" / f"{key}{STYLE_SUFFIX}"
     if cached.is_file():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vast_jax.face import landmarks as lm
+from vast_jax.face.following import follow_face
 from vast_jax.media import read_frames
 from vast_jax.types import UserError
 
@@ -13,59 +14,6 @@ def face_at(x, y, size=60.0):
     face = np.c_[rng.uniform(-0.5, 0.5, (478, 2)), np.zeros(478)] * size + [x, y, 0]
     face[33], face[263] = [x - size / 3, y, 0], [x + size / 3, y, 0]
     return face.astype(np.float32)
-
-
-class FakeLandmarker:
-    """Says what it is told, frame by frame; the frame's first pixel is its number."""
-
-    def __init__(self, faces):
-        self.faces = faces
-
-    def detect(self, rgb):
-        return self.faces[int(rgb[0, 0, 0])]
-
-
-def follow(faces, **options):
-    frames = (np.full((100, 120, 3), i, np.uint8) for i in range(len(faces)))
-    return lm.follow_face(frames, FakeLandmarker(faces), **options)
-
-
-def test_largest_face_first_then_the_same_one():
-    small, large = face_at(20, 50, 30), face_at(80, 50, 50)
-    grown = face_at(20, 50, 70)
-    found = follow([[small, large], [grown, large + 2], [large + 3], []])
-    assert found.size == (120, 100)
-    np.testing.assert_array_equal(found.seen, [True, True, True, False])
-    np.testing.assert_allclose(found.landmarks[:3, :, 0].mean(1), large[:, 0].mean() + np.array([0, 2, 3]), atol=1e-3)
-    assert abs(follow([[small, large]], face="left").landmarks[0, :, 0].mean() - 20) < 2
-    with pytest.raises(UserError, match="unknown face"):
-        follow([[small]], face="nicest")
-
-
-def test_another_face_does_not_stand_in_for_a_lost_one():
-    here, there = face_at(20, 50, 40), face_at(100, 50, 40)
-    seen = follow([*[[here]] * 3, [there], [there], *[[here]] * 3]).seen
-    np.testing.assert_array_equal(seen, [True] * 3 + [False] * 2 + [True] * 3)
-    cut = follow([[here]] * 3 + [[there]] * (lm.MAX_GAP + 4)).seen
-    assert cut[:3].all() and not cut[3 : 3 + lm.MAX_GAP].any() and cut[-3:].all()  # after a cut the choice is made anew
-
-
-def test_a_flash_of_a_face_does_not_count():
-    face = face_at(50, 50)
-    seen = follow([[face], [], [face], [face], [], [face], [face], [face]]).seen
-    np.testing.assert_array_equal(seen, [False] * 5 + [True] * 3)
-
-
-def test_short_gaps_are_bridged_by_interpolation():
-    seen = np.ones(40, bool)
-    seen[10 : 10 + lm.MAX_GAP] = False
-    seen[25:37] = False
-    ramp = np.arange(40.0)[:, None, None] * np.ones((1, 478, 3))
-    bridged, usable = lm.bridge(np.where(seen[:, None, None], ramp, 0), seen)
-    np.testing.assert_allclose(bridged[:25], ramp[:25])
-    assert usable[:25].all() and not usable[25:37].any()
-    assert lm.longest_run(usable) == slice(0, 25)
-    assert lm.longest_run(np.zeros(3, bool)) == slice(0, 0)
 
 
 def test_crop_places_the_eyes_by_the_spec():
@@ -116,7 +64,7 @@ def test_missing_system_library_names_its_package(monkeypatch):
 def test_a_real_face(shared_data, capfd):
     frames = [frame for _, frame in zip(range(4), read_frames(shared_data / "grid/s1/bbaz7a.mkv"), strict=False)]
     with lm.Landmarker() as landmarker:
-        found = lm.follow_face(frames, landmarker)
+        found = follow_face(frames, landmarker)
     assert found.seen.all() and found.landmarks.shape == (4, 478, 3)
     face = lm.crop_frame(frames[0], lm.crop_box(found.landmarks))
     with lm.Landmarker(num_faces=1) as landmarker:

@@ -1,4 +1,4 @@
-"""From one video to one prepared clip; names, people and what can be wrong with it."""
+"""From one video to its prepared clips; names, people and what can be wrong with them."""
 
 import functools
 import os
@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,19 @@ import numpy as np
 from vast_jax import audio, media
 from vast_jax.audio import load_acoustic
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
-from vast_jax.data.tracking_check import residual, widest_mouth
-from vast_jax.face.landmarks import CROP, Landmarker
-from vast_jax.face.model import load_face_model
+from vast_jax.data.tracking_check import faults, residual, trusted, widest_mouth, yaw
+from vast_jax.face.landmarks import Landmarker
+from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.face.overlay import overlay
-from vast_jax.face.tracking import track_video
-from vast_jax.files import sha256
-from vast_jax.types import FaceTrack, UserError
+from vast_jax.face.tracking import Crops, track_all
+from vast_jax.files import atomic_path, sha256
+from vast_jax.types import UserError
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
-MIN_FRAMES = 10
-MAX_RESIDUAL = 2.5  # pixels, mean over all landmarks; beyond it the report speaks of a bad fit
-_ESTIMATE_ERROR = 5  # frames
-_RECIPE = "1"  # change it when the same video would give another clip
+_RECIPE = "2"  # change it when the same video would give another clip
 _SPEAKER_FOLDER = re.compile(r"(s|p|id)\d+|[MW]\d{3}")
+_NONE = np.zeros(0)
+_PART = re.compile(r"\.part\d+$")
 _PERSON_PREFIX = re.compile(r"(.+?)_(clip|level|front|talk)")
 
 
@@ -38,17 +37,18 @@ class Job:
     source: Path
     name: str
     person: str
-    face: str  # which of several faces, see face.landmarks.follow_face
+    face: str  # which of several faces, see face.following.follow_face
+    face_model: Path | None
     ppg: bool
     acoustic: Path | None
-    staged: Path  # folder to write the clip to
-    picture: Path  # overlay to look at
-    known: str  # fingerprint of the clip of this name that is prepared already, or ""
+    staged: Path  # folder to write the clips to
+    pictures: Path  # folder of the overlays to look at
+    known: dict[str, str]  # name -> fingerprint of the clips of this video that are prepared already
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a video: a line of the report."""
+    """What became of a clip, or of a video that gave none: a line of the report."""
 
     name: str
     source: str
@@ -56,9 +56,13 @@ class Outcome:
     fresh: bool = False  # prepared now, not in an earlier run
     reason: str = ""  # why it was dropped
     source_frames: int = 0  # of the video at 25 fps
-    frames: int = 0  # of the clip: the longest stretch with the face
-    tracked: int = 0  # frames of the clip in which the face was seen
-    residual: float = 0.0  # see tracking_check.residual
+    start: int = 0  # of the clip, in frames of the video
+    frames: int = 0  # of the clip: a stretch with the face, without a cut
+    tracked: int = 0  # frames of the clip in which the face was seen, and well fitted
+    residual: float = 0.0  # pixels of the crop, see tracking_check.residual
+    lips_residual: float = 0.0
+    yaw: tuple[float, float] = (0.0, 0.0)  # degrees, least and most
+    breaks: tuple[str, ...] = ()  # of the video: where it was split, what was left out, and why
     milliseconds: dict[str, float] = field(default_factory=dict)  # a stage, all frames together
     faults: tuple[str, ...] = ()  # of a clip that was kept
 
@@ -92,6 +96,17 @@ def clip_name(path: Path) -> str:
     return "/".join(path.relative_to(path.anchor).parts[-3:])
 
 
+def video_of(name: str) -> str:
+    """The name of the video that a clip is of: "talk/clip" for "talk/clip" and, one of several, "talk/clip.part02"."""
+    return _PART.sub("", name)
+
+
+def _clip_names(video: str, count: int) -> list[str]:
+    """One clip is named as its video is."""
+    width = max(2, len(str(count)))
+    return [video] if count == 1 else [f"{video}.part{number:0{width}d}" for number in range(1, count + 1)]
+
+
 def person_of(name: str) -> str:
     """A guess at who is in a clip: the folder where it is a speaker's ("s1", "id00012", "M030"), else what stands
     before "_clip", "_level", "_front" or "_talk" in the file's name, else the file's name: a person of its own.
@@ -103,47 +118,88 @@ def person_of(name: str) -> str:
     return prefix[1] if prefix else stem
 
 
-def prepare_clip(job: Job) -> Outcome:
-    """Tracks, crops and stages one video; whatever is wrong with it is told in the outcome, not raised."""
+def prepare_video(job: Job) -> list[Outcome]:
+    """Tracks, crops and stages one video, all its clips or none; what is wrong with it is told, not raised."""
     try:
         return _prepare(job)
     except UserError as error:
-        return Outcome(job.name, str(job.source), reason=str(error))
+        return [Outcome(job.name, str(job.source), reason=str(error))]
     except Exception as error:  # one odd video must not end a night's run
-        return Outcome(job.name, str(job.source), reason=f"{type(error).__name__}: {error}")
+        return [Outcome(job.name, str(job.source), reason=f"{type(error).__name__}: {error}")]
 
 
-def _prepare(job: Job) -> Outcome:
-    model = load_face_model()
+def _prepare(job: Job) -> list[Outcome]:
+    model = load_face_model(job.face_model)
     info = media.probe(job.source)
     fingerprint = sha256(f"{sha256(job.source)} {model.hash} {job.face} {_RECIPE}".encode())
-    if fingerprint in (job.known, _staged_fingerprint(job.staged)):
-        return Outcome(job.name, str(job.source), kept=True)
+    known = job.known | {clip.name: clip.fingerprint for clip in staged_clips(job.staged)}
+    if done := sorted(name for name, other in known.items() if other == fingerprint):
+        return [Outcome(name, str(job.source), kept=True) for name in done]
     times: dict[str, float] = {}
     try:
-        with _timed(times, "track"):
-            track, crops = track_video(job.source, model, _landmarker(), face=job.face)
+        with _timed(times, "landmarks"):
+            stretches = track_all(job.source, model, _landmarker(), face=job.face)
     except UserError as error:
-        return Outcome(job.name, str(job.source), reason=str(error), source_frames=info.frames or 0)
-    frames, tracked = len(track.valid), int(track.valid.sum())
-    source_frames = _source_frames(info, crops.start + frames)
-    seen = {"source_frames": source_frames, "frames": frames, "tracked": tracked}
-    if frames < MIN_FRAMES:
-        return Outcome(job.name, str(job.source), reason=f"a face in only {frames} frames on end", **seen)
+        return [Outcome(job.name, str(job.source), reason=str(error), source_frames=info.frames or 0)]
+    signal, sound_fault = _sound(job.source, info.has_audio)
+    names, remaining, outcomes = iter(_clip_names(job.name, len(stretches))), iter(stretches), []
+    with atomic_path(job.staged) as staged:
+        staged.mkdir()
+        while True:
+            with _timed(times, "fit"):
+                track, crops = next(remaining, (None, None))
+            if track is None:
+                break
+            clip = Clip(next(names), job.person, fingerprint, track, _NONE, False, _NONE, "", jpegs=())
+            outcome = _prepare_clip(job, model, clip, crops, signal, staged, times)
+            if sound_fault:
+                outcome = replace(outcome, faults=(*outcome.faults, sound_fault))
+            outcomes.append(replace(outcome, source_frames=stretches.source_frames, breaks=stretches.breaks))
+            times = {}  # the search for the face is counted with the first clip
+    return outcomes
+
+
+def _prepare_clip(
+    job: Job, model: FaceModel, clip: Clip, crops: Crops, signal: np.ndarray, staged: Path, times: dict[str, float]
+) -> Outcome:
+    """Fills in, writes and judges a clip of which the track is known; signal: the sound of the whole video."""
+    track, frames = clip.track, len(clip)
+    with _timed(times, "check"):
+        errors = residual(model, track)
+        found = tuple(faults(track, errors))
+        track = track._replace(valid=trusted(track, errors))
     with _timed(times, "speech"):
-        speech, sound_fault = _speech(job.source, info.has_audio, crops.start, frames)
+        speech = _to_int16(audio.fit(signal[crops.start * audio.SAMPLES_PER_FRAME :], frames))
         has_speech = bool(speech.any())
         ppg, ppg_hash = phone_posteriors(speech, has_speech, frames, job.acoustic) if job.ppg else no_posteriors(frames)
-    clip = Clip(job.name, job.person, fingerprint, track, speech, has_speech, ppg, ppg_hash, jpegs=())
+    stem = clip.name.split("/")[-1]
+    clip = replace(clip, track=track, speech_int16=speech, has_speech=has_speech, ppg=ppg, ppg_hash=ppg_hash)
     with _timed(times, "write"):
-        save_clip(job.staged, clip, map(encode_jpeg, crops))
-    with _timed(times, "check"):
-        error = residual(model, track)
-        shown = widest_mouth(track)
-        job.picture.parent.mkdir(parents=True, exist_ok=True)
-        job.picture.write_bytes(encode_jpeg(overlay(track, [load_clip(job.staged).frame(shown)], model, [shown])))
-    faults = (*_faults(track, crops.start, source_frames, error), *sound_fault)
-    return Outcome(job.name, str(job.source), True, True, residual=error, milliseconds=times, faults=faults, **seen)
+        save_clip(staged / stem, clip, map(encode_jpeg, crops))
+    with _timed(times, "picture"):
+        shown = [widest_mouth(track), int(errors.all.argmax())]
+        job.pictures.mkdir(parents=True, exist_ok=True)
+        picture = overlay(track, [load_clip(staged / stem).frame(index) for index in shown], model, shown)
+        (job.pictures / f"{stem}.jpg").write_bytes(encode_jpeg(picture))
+    return Outcome(
+        clip.name,
+        str(job.source),
+        kept=True,
+        fresh=True,
+        start=crops.start,
+        frames=frames,
+        tracked=int(track.valid.sum()),
+        residual=float(np.median(errors.all)),
+        lips_residual=float(np.median(errors.lips)),
+        yaw=tuple(round(float(angle), 1) for angle in np.quantile(yaw(track), (0, 1))),
+        milliseconds=times,
+        faults=(*found, *(() if has_speech else ("no sound",))),
+    )
+
+
+def staged_clips(staged: Path) -> list[Clip]:
+    """The clips that `prepare_video` has staged in this folder."""
+    return [load_clip(path) for path in sorted(staged.iterdir()) if path.is_dir()] if staged.is_dir() else []
 
 
 def phone_posteriors(
@@ -170,41 +226,18 @@ def _landmarker() -> Landmarker:
     return Landmarker()  # one a process, for it takes a while to start
 
 
-def _source_frames(info: media.VideoInfo, seen: int) -> int:
-    """Frames of the video, of which `seen` have been read: the header's estimate counts a longer sound as well."""
-    estimate = info.frames or 0
-    return estimate if estimate > seen + _ESTIMATE_ERROR else seen
-
-
-def _speech(source: Path, has_audio: bool, start: int, frames: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """int16 [640 frames] from video frame `start` on, zeros where there is no sound, and what is wrong with it."""
-    fault: tuple[str, ...] = ()
-    signal = np.zeros(0, np.float32)
+def _sound(source: Path, has_audio: bool) -> tuple[np.ndarray, str]:
+    """float32 [n] mono, empty where there is no sound, and what is wrong with it."""
     if has_audio:
         try:
-            signal = media.read_speech(source, audio.SAMPLE_RATE)
+            return media.read_speech(source, audio.SAMPLE_RATE), ""
         except UserError as error:
-            fault = (str(error),)
-    signal = audio.fit(signal[start * audio.SAMPLES_PER_FRAME :], frames)
-    speech = np.clip(np.round(signal * 32768), -32768, 32767).astype(np.int16)
-    return speech, fault or (() if speech.any() else ("no sound",))
+            return np.zeros(0, np.float32), str(error)
+    return np.zeros(0, np.float32), ""
 
 
-def _faults(track: FaceTrack, start: int, source_frames: int, error: float) -> Iterator[str]:
-    frames = len(track.valid)
-    if frames < source_frames:
-        yield f"kept frames {start} to {start + frames} of {source_frames}, the longest stretch with the face"
-    missing = int((~track.valid).sum())
-    if missing:
-        yield f"{missing} frames without a face, bridged"
-    if error > MAX_RESIDUAL:
-        yield f"the mesh is {error:.1f} pixels off its landmarks"
-    if track.crop[2] < CROP / 2:
-        yield f"small face: a crop of {track.crop[2]:.0f} pixels blown up to {CROP}"
-
-
-def _staged_fingerprint(staged: Path) -> str:
-    return load_clip(staged).fingerprint if staged.is_dir() else ""
+def _to_int16(signal: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(signal * 32768), -32768, 32767).astype(np.int16)
 
 
 @contextmanager

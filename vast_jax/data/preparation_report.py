@@ -9,30 +9,37 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vast_jax.data.builders import folder_of
-from vast_jax.data.footage import Outcome
+from vast_jax.data.footage import Outcome, video_of
 from vast_jax.files import atomic_path
+from vast_jax.media import FPS
 
 _SHEET_COLUMNS, _SHEET_CLIPS = 10, 40
 _CAPTION = 18  # pixels
 PICTURES = "report"  # folder of the pictures, in it one a folder of clips
-
-
-def picture_path(out: Path, name: str) -> Path:
-    """Where the overlay of a clip lies."""
-    return out / PICTURES / folder_of(name) / f"{name.split('/')[-1]}.jpg"
+_LEGEND = """
+Pixels are those of the 256x256 crop. A picture shows the frame with the mouth widest open and the
+one with the worst fit, and of each, from above: the crop; landmarks, detected green and fitted red;
+the fitted head; its face over the crop, where a wrong shape or pose shows. A cut may lead to another person: see the
+pictures of a video's parts. Frames that are not tracked (bridged, or a fit that stands out) are left out of training.
+"""
 
 
 def write_report(out: Path, outcomes: Iterable[Outcome]) -> dict[str, dict]:
     """Adds to the report in `out` what this run did, and writes the contact sheets of the folders it touched.
 
-    A clip that an earlier run prepared and this one found unchanged keeps its line.
+    A clip that an earlier run prepared and this one found unchanged keeps its line; of a video prepared anew, the
+    clips of before lose theirs, and their pictures.
 
     Returns:
       Figures a folder: clips kept and dropped, frames, share tracked, milliseconds a frame, faults.
     """
     path = out / "report.json"
     clips = json.loads(path.read_text())["clips"] if path.is_file() else {}
-    touched = set()
+    outcomes, touched = list(outcomes), set()
+    anew = {video_of(outcome.name) for outcome in outcomes if outcome.fresh}
+    for name in {name for name in clips if video_of(name) in anew} - {outcome.name for outcome in outcomes}:
+        del clips[name]
+        (out / PICTURES / folder_of(name) / f"{name.split('/')[-1]}.jpg").unlink(missing_ok=True)
     for outcome in outcomes:
         if outcome.fresh or not outcome.kept or outcome.name not in clips:
             clips[outcome.name] = outcome.line()
@@ -57,12 +64,12 @@ def _figures(lines: dict[str, dict]) -> dict:
     frames = sum(line["frames"] for line in kept)
     stages = sorted({stage for line in timed for stage in line["milliseconds"]})
     timed_frames = sum(line["frames"] for line in timed)
+    source_frames = {line["source"]: line["source_frames"] for line in lines.values()}
     return {
         "kept": len(kept),
         "dropped": len(lines) - len(kept),
         "frames": frames,
-        "tracked": sum(line["tracked"] for line in kept)
-        / max(sum(line["source_frames"] for line in lines.values()), 1),
+        "tracked": sum(line["tracked"] for line in kept) / max(sum(source_frames.values()), 1),
         "residual": float(np.mean([line["residual"] for line in kept])) if kept else 0.0,
         "milliseconds_a_frame": {
             stage: round(sum(line["milliseconds"].get(stage, 0) for line in timed) / timed_frames, 2)
@@ -85,15 +92,30 @@ def _markdown(figures: dict[str, dict], by_folder: dict[str, dict[str, dict]]) -
             f"| {f['tracked']:.2%} | {f['residual']:.2f} | {parts} "
             f"| {f['clips_with_faults']} | [pictures]({PICTURES}/{folder}.jpg) |"
         )
-    text = ["# Prepared clips", "", *rows, ""]
+    text = ["# Prepared clips", "", *rows, _LEGEND]
     for folder, lines in by_folder.items():
         dropped = [f"- **dropped** {name}: {line['reason']}" for name, line in lines.items() if not line["kept"]]
-        faults = [
-            f"- {name}: {'; '.join(line['faults'])}" for name, line in lines.items() if line["kept"] and line["faults"]
-        ]
-        if dropped or faults:
-            text += [f"## {folder}", "", *dropped, *faults, ""]
+        breaks = {video_of(name): line["breaks"] for name, line in lines.items() if line.get("breaks")}
+        split = [f"- **split** {name}: {'; '.join(found)}" for name, found in breaks.items()]
+        text += [f"## {folder}", "", *dropped, *split, *([""] if dropped or split else []), *_clip_table(lines), ""]
     return "\n".join(text)
+
+
+def _clip_table(lines: dict[str, dict]) -> list[str]:
+    """One row a kept clip."""
+    rows = [
+        "| clip | from, s | frames | tracked | residual, px | lips | yaw, degrees | faults |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, line in lines.items():
+        if line["kept"]:
+            least, most = line.get("yaw", (0, 0))
+            rows.append(
+                f"| {name.split('/')[-1]} | {line.get('start', 0) / FPS:.2f} | {line['frames']} | {line['tracked']} "
+                f"| {line['residual']:.2f} | {line.get('lips_residual', 0):.2f} "
+                f"| {round(least)} to {round(most)} | {'; '.join(line['faults'])} |"
+            )
+    return rows if len(rows) > 2 else []
 
 
 def _contact_sheet(pictures: Path) -> None:
@@ -102,14 +124,14 @@ def _contact_sheet(pictures: Path) -> None:
     if not paths:
         return
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _SHEET_CLIPS).round().astype(int))]
-    tiles = [Image.open(path) for path in chosen]
+    tiles = [image.resize((image.width // 2, image.height // 2)) for image in map(Image.open, chosen)]
     width, height = tiles[0].width, tiles[0].height + _CAPTION
     columns = min(_SHEET_COLUMNS, len(tiles))
     sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (path, tile) in enumerate(zip(chosen, tiles, strict=True)):
         x, y = index % columns * width, index // columns * height
-        draw.text((x + 4, y + 2), path.stem, fill="black", font_size=12)
+        draw.text((x + 4, y + 2), path.stem, fill="black", font_size=11)
         sheet.paste(tile, (x, y + _CAPTION))
     with atomic_path(pictures.parent / f"{pictures.name}.jpg") as part:
         sheet.save(part, quality=90)

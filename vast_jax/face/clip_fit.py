@@ -5,13 +5,17 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vast_jax.face.fitting import CHUNK, IDENTITY_STAGE, Pose, Problem, fit_frames, fit_identity, initial_pose, problem
+from vast_jax.face.fitting import CHUNK, Pose, Problem, fit_frames, fit_identity, initial_pose, problem
 from vast_jax.face.gaze import fit_gaze
 from vast_jax.face.model import FaceModel, landmark_basis
 from vast_jax.face.rasterise import Camera
 
-LANDMARK_SIGMA = 0.6  # frames; more blurs the closing of the lips (at 1 the gap at b, p, m doubles)
+LANDMARK_SIGMA = 0.4  # frames; more blurs the closing of the lips (at .6 their gap loses a twentieth of its range)
 POSE_SIGMA = 1.0  # frames
+IDENTITY_ROUNDS = 2
+IDENTITY_STAGE = 6.0
+CALM = 10.0  # times the expression prior, there
+CALM_FRAMES = 8  # the calmest of them, which are taken to be nearly at rest
 IDENTITY_FRAMES = 16  # frames that vote for the identity: two thirds neutral ones, the rest spread over the yaw
 
 
@@ -19,7 +23,7 @@ class Fit(NamedTuple):
     """A face fitted to N frames of landmarks."""
 
     identity: np.ndarray  # [I]
-    expression: np.ndarray  # [N, D] in [0, 1]
+    expression: np.ndarray  # [N, D] activations in their range
     rotation: np.ndarray  # [N, 3] axis-angle, head to camera
     translation: np.ndarray  # [N, 3] mm
     gaze: np.ndarray  # [N, 4] radians
@@ -42,7 +46,7 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
     pose = _in_chunks(
         fixed, identity, Pose(pose.expression, matrices, translation), target, free_pose=0.0, iterations=4
     )
-    expression = np.clip(pose.expression, 0, 1)
+    expression = np.clip(pose.expression, model.expression_low, 1)
     gaze = fit_gaze(model, basis, identity, expression, matrices, translation, target, camera)
     return Fit(identity, expression, rotation, translation, gaze)
 
@@ -63,24 +67,32 @@ def rotation_vectors(matrices: np.ndarray) -> np.ndarray:
 
 def _identity(fixed: Problem, target: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, Pose]:
     """The clip's identity [I], and a start for every frame: the pose of a first fit, the median expression."""
-    mean_head = np.zeros(len(fixed.identity), np.float32)
-    strict = fixed._replace(prior=fixed.prior * IDENTITY_STAGE)
+    strict = fixed._replace(prior=IDENTITY_STAGE * fixed.prior)
     sample = np.unique(np.linspace(0, len(target) - 1, 2 * CHUNK).round().astype(int))
     known = sample[valid[sample]]
     sample = known if len(known) else sample
-    first = _in_chunks(strict, mean_head, initial_pose(fixed, target[sample]), target[sample], free_pose=1.0)
-    effort = (first.expression**2 * strict.prior).sum(1)
-    neutral = np.argsort(effort, kind="stable")
-    by_yaw = np.argsort(rotation_vectors(first.rotation)[:, 1], kind="stable")
-    spread = by_yaw[np.linspace(0, len(by_yaw) - 1, IDENTITY_FRAMES // 3).round().astype(int)]
-    chosen = np.concatenate([np.resize(neutral, IDENTITY_FRAMES - len(spread)), spread])
-    pose = Pose(*(array[chosen] for array in first))
-    identity, pose = fit_identity(strict, pose, target[sample][chosen])
-    identity = np.asarray(identity, np.float32)
+    seen, identity = target[sample], np.zeros(len(fixed.identity), np.float32)
+    first = _in_chunks(strict, identity, initial_pose(fixed, seen), seen, free_pose=1.0)
+    for _ in range(IDENTITY_ROUNDS):  # who it is tells which frames are at rest, and these tell who it is
+        chosen = _votes(strict, first)
+        prior = np.tile(strict.prior, (len(chosen), 1))
+        prior[:CALM_FRAMES] *= CALM
+        pose = Pose(*(array[chosen] for array in first))
+        identity, pose = fit_identity(strict, pose, seen[chosen], prior)
+        identity = np.asarray(identity, np.float32)
+        first = _in_chunks(strict, identity, first, seen, free_pose=1.0, iterations=4)
     nearest = np.abs(np.arange(len(target))[:, None] - sample).argmin(1)
     start = Pose(*(array[nearest] for array in first))
-    middle = np.median(np.asarray(pose.expression), axis=0).clip(0, 1).astype(np.float32)
+    middle = np.median(first.expression, axis=0).clip(fixed.low, 1).astype(np.float32)
     return identity, start._replace(expression=np.tile(middle, (len(target), 1)))
+
+
+def _votes(fixed: Problem, pose: Pose) -> np.ndarray:
+    """The frames that tell the identity, calmest first: two thirds by least expression, the rest spread over the yaw."""
+    calmest = np.argsort((pose.expression**2 * fixed.prior).sum(1), kind="stable")
+    by_yaw = np.argsort(rotation_vectors(pose.rotation)[:, 1], kind="stable")
+    spread = by_yaw[np.linspace(0, len(by_yaw) - 1, IDENTITY_FRAMES // 3).round().astype(int)]
+    return np.concatenate([np.resize(calmest, IDENTITY_FRAMES - len(spread)), spread])
 
 
 def _in_chunks(

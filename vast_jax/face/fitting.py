@@ -1,7 +1,7 @@
 """Fits the parametric face to landmarks by Levenberg-Marquardt in JAX (energy of Wood et al. 2022, spec 7).
 
 For every frame: residuals (projected landmark - detected) / sigma by region, a quadratic prior on identity and
-expression, and soft bounds that keep each expression activation in [0, 1]. Rotations are updated by a left
+expression, and soft bounds that keep each expression activation in its range. Rotations are updated by a left
 increment, R <- exp(delta) R, which has no singularity. Jacobians are analytic: the model is linear.
 """
 
@@ -18,12 +18,22 @@ from vast_jax.face.rasterise import Camera
 from vast_jax.types import Array
 
 CHUNK = 25  # frames solved at once: one compilation for clips of any length, and little padding
-SIGMA, SIGMA_SHARP, SIGMA_CONTOUR = 1.5, 1.0, 3.0  # pixels at the 256 crop: elsewhere, lips and eyes, face contour
+SIGMA, SIGMA_SHARP, SIGMA_CONTOUR = 1.5, 0.6, 3.0  # pixels at the 256 crop: elsewhere, lips and eyes, face contour
 IDENTITY_PRIOR = 20.0  # weaker ones fit better and look inhuman
+LEARNED_IDENTITY_PRIOR = 5.0  # of shapes learned from what the detector says about real people
 EXPRESSION_PRIOR = 1.0
-EXPRESSION_PRIORS = {"mouthClose": 8.0}  # it fights jawOpen over the same landmarks
-IDENTITY_STAGE = 6.0  # times the expression prior while identity is sought, so that it explains what never moves
-BOUND = 300.0  # weight of leaving [0, 1]
+# Shapes that fight over the same landmarks, or that landmarks hardly show: the one that gives way costs more.
+EXPRESSION_PRIORS = {
+    "mouthClose": 8.0,
+    **dict.fromkeys(("eyeSquintLeft", "eyeSquintRight"), 3.0),
+    **{f"eyeLook{way}{side}": 6.0 for way in ("Up", "Down", "In", "Out") for side in ("Left", "Right")},
+    **{"jawForward": 4.0, "cheekPuff": 4.0, "tongueOut": 20.0},
+}
+CHIN = np.r_[148, 149, 152, 176, 377, 378, 400]  # the part of the contour that does not slide along the cheek
+# Lips and lids that face each other: their gap is what the eye judges, and it is seen better than where they are.
+PAIRS = np.array([(13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (159, 145), (386, 374)])
+SIGMA_GAP = 0.4  # pixels
+BOUND = 300.0  # weight of leaving the range of an activation
 
 
 class Pose(NamedTuple):
@@ -42,21 +52,31 @@ class Problem(NamedTuple):
     expression: Array  # [D, 478, 3]
     weight: Array  # [478] 1 / sigma, 0 for landmarks left out
     prior: Array  # [D] weights of the squared activations
-    identity_prior: Array  # []
+    low: Array  # [D] least activations, 0 or -1; the greatest is 1
+    identity_prior: Array  # [I]
     camera: Camera  # pixels
+
+
+def landmark_weights() -> np.ndarray:
+    """1 / sigma [478] of the landmarks in 1 / pixels at the 256 crop; 0 for the irises, which turn with the gaze."""
+    sigma = np.full(478, SIGMA, np.float32)
+    sigma[CONTOUR] = SIGMA_CONTOUR
+    sigma[CHIN] = SIGMA
+    sigma[np.r_[LIPS, LEFT_EYE, RIGHT_EYE]] = SIGMA_SHARP
+    weight = 1 / sigma
+    weight[np.r_[LEFT_IRIS, RIGHT_IRIS]] = 0
+    return weight
 
 
 def problem(model: FaceModel, basis: LandmarkBasis, camera: Camera) -> Problem:
     """The fitting problem of one camera; irises are left out, for they turn with the gaze."""
-    sigma = np.full(478, SIGMA, np.float32)
-    sigma[CONTOUR] = SIGMA_CONTOUR
-    sigma[np.r_[LIPS, LEFT_EYE, RIGHT_EYE]] = SIGMA_SHARP
-    weight = 1 / sigma
-    weight[np.r_[LEFT_IRIS, RIGHT_IRIS]] = 0
-    prior = [EXPRESSION_PRIORS.get(name, EXPRESSION_PRIOR) for name in model.expression_names]
+    weight = landmark_weights()
+    prior = np.array([EXPRESSION_PRIORS.get(name, EXPRESSION_PRIOR) for name in model.expression_names], np.float32)
     camera = Camera(*(np.float32(value) for value in camera))
     arrays = basis.neutral, basis.identity, basis.expression
-    return Problem(*arrays, weight, np.asarray(prior, np.float32), np.float32(IDENTITY_PRIOR), camera)
+    identity_prior = np.full(len(model.identity_basis), IDENTITY_PRIOR, np.float32)
+    identity_prior[len(identity_prior) - model.learned_identity :] = LEARNED_IDENTITY_PRIOR
+    return Problem(*arrays, weight, prior, model.expression_low, identity_prior, camera)
 
 
 def initial_pose(fixed: Problem, target: np.ndarray) -> Pose:
@@ -109,22 +129,27 @@ def fit_frames(
 
 
 @jax.jit
-def fit_identity(fixed: Problem, pose: Pose, target: Array, iterations: Array = 12) -> tuple[Array, Pose]:
+def fit_identity(
+    fixed: Problem, pose: Pose, target: Array, prior: Array, iterations: Array = 8
+) -> tuple[Array, Pose]:
     """One identity [I] shared by N frames, together with their expressions and poses; target [N, 478, 2] pixels.
 
-    The frames meet only in the identity, so each step eliminates them one by one (Schur complement).
+    `prior` [N, D] takes the place of the problem's own: high where a face is thought to be at rest. The frames meet only in the identity, so each step eliminates them one by one (Schur complement).
     """
     count = fixed.identity.shape[0]
 
+    def own_prior(prior):
+        return fixed._replace(prior=prior)
+
     def energy(identity, pose):
         person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
-        frames = jax.vmap(lambda p, t: _energy(fixed, person, p, t))(pose, target)
-        return frames.sum() + 0.5 * fixed.identity_prior * jnp.sum(identity**2)
+        frames = jax.vmap(lambda p, t, own: _energy(own_prior(own), person, p, t))(pose, target, prior)
+        return frames.sum() + 0.5 * jnp.sum(fixed.identity_prior * identity**2)
 
-    def blocks(person, pose, target):
+    def blocks(person, pose, target, prior):
         residual, to_pixels, own = _linearise(fixed, person, pose, target)
-        shared = jnp.einsum("lij,nlj->lin", to_pixels, fixed.identity).reshape(-1, count)
-        slope, curvature = _prior(fixed, pose.expression)
+        shared = _with_gaps(jnp.einsum("lij,nlj->lin", to_pixels, fixed.identity)).reshape(-1, count)
+        slope, curvature = _prior(own_prior(prior), pose.expression)
         matrix = own.T @ own + jnp.diag(jnp.pad(curvature, (0, 6)))
         gradient = own.T @ residual + jnp.pad(slope, (0, 6))
         return matrix, own.T @ shared, shared.T @ shared, gradient, shared.T @ residual
@@ -132,11 +157,11 @@ def fit_identity(fixed: Problem, pose: Pose, target: Array, iterations: Array = 
     def step(_, state):
         (identity, pose), _, damping = state
         person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
-        own, mixed, shared, gradient, shared_gradient = jax.vmap(partial(blocks, person))(pose, target)
+        own, mixed, shared, gradient, shared_gradient = jax.vmap(partial(blocks, person))(pose, target, prior)
         factor = jnp.linalg.cholesky(own + jax.vmap(jnp.diag)(damping * jnp.diagonal(own, axis1=1, axis2=2) + 1e-6))
         solve = jax.vmap(lambda factor, right: jax.scipy.linalg.cho_solve((factor, True), right))
         eliminated = solve(factor, jnp.concatenate([mixed, gradient[..., None]], -1))
-        total = shared.sum(0) + fixed.identity_prior * jnp.eye(count)
+        total = shared.sum(0) + jnp.diag(fixed.identity_prior)
         total = total + damping * jnp.diag(jnp.diag(total))
         reduced = total - jnp.einsum("fpi,fpj->ij", mixed, eliminated[..., :-1])
         right = shared_gradient.sum(0) + fixed.identity_prior * identity
@@ -163,7 +188,7 @@ def _project(camera: Camera, points: Array) -> Array:
 
 
 def _linearise(fixed: Problem, person: Array, pose: Pose, target: Array) -> tuple[Array, Array, Array]:
-    """One frame: residual [956], d residual / d head point [478, 2, 3], Jacobian [956, D + 6]."""
+    """One frame: residual [2 (478 + gaps)], d pixels / d head point [478, 2, 3], Jacobian of the residual [..., D + 6]."""
     head = person + jnp.einsum("d,dlc->lc", pose.expression, fixed.expression)
     turned = head @ pose.rotation.T
     x, y, z = (turned + pose.translation).T
@@ -177,24 +202,32 @@ def _linearise(fixed: Problem, person: Array, pose: Pose, target: Array) -> tupl
     cross = jnp.stack([jnp.stack(row, -1) for row in ((zero, c, -b), (-c, zero, a), (b, -a, zero))], 1)
     jacobian = jnp.concatenate([by_expression, to_camera @ cross, to_camera], -1)
     residual = (_project(fixed.camera, turned + pose.translation) - target) * fixed.weight[:, None]
-    return residual.reshape(-1), to_pixels, jacobian.reshape(residual.size, -1)
+    rows = _with_gaps(residual), _with_gaps(jacobian)
+    return rows[0].reshape(-1), to_pixels, rows[1].reshape(rows[0].size, -1)
 
 
-def _excess(expression: Array) -> Array:
-    return jnp.minimum(expression, 0) + jnp.maximum(expression - 1, 0)
+def _with_gaps(rows: Array) -> Array:
+    """Weighted rows [478, 2, ...] of the landmarks, and behind them those of the gaps of PAIRS, whose ends are sharp."""
+    gaps = (rows[PAIRS[:, 0]] - rows[PAIRS[:, 1]]) * (SIGMA_SHARP / SIGMA_GAP)
+    return jnp.concatenate([rows, gaps])
+
+
+def _excess(fixed: Problem, expression: Array) -> Array:
+    return jnp.minimum(expression - fixed.low, 0) + jnp.maximum(expression - 1, 0)
 
 
 def _prior(fixed: Problem, expression: Array) -> tuple[Array, Array]:
     """Gradient and (diagonal) curvature [D] of prior and soft bounds."""
-    excess = _excess(expression)
+    excess = _excess(fixed, expression)
     return fixed.prior * expression + BOUND * excess, fixed.prior + BOUND * (excess != 0)
 
 
 def _energy(fixed: Problem, person: Array, pose: Pose, target: Array) -> Array:
     head = person + jnp.einsum("d,dlc->lc", pose.expression, fixed.expression)
     points = _project(fixed.camera, head @ pose.rotation.T + pose.translation)
-    data = jnp.sum(((points - target) * fixed.weight[:, None]) ** 2)
-    return 0.5 * (data + jnp.sum(fixed.prior * pose.expression**2) + BOUND * jnp.sum(_excess(pose.expression) ** 2))
+    data = jnp.sum(_with_gaps((points - target) * fixed.weight[:, None]) ** 2)
+    bound = BOUND * jnp.sum(_excess(fixed, pose.expression) ** 2)
+    return 0.5 * (data + jnp.sum(fixed.prior * pose.expression**2) + bound)
 
 
 def _move(pose: Pose, change: Array) -> Pose:

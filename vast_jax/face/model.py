@@ -4,15 +4,17 @@ Head frame: millimetres, x to the image right (the subject's left), y down, z fo
 the face looks along -z; the origin lies in the middle of the head.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
-from vast_jax.files import sha256
+from vast_jax.files import atomic_path, sha256
 from vast_jax.types import Array, UserError
 
 ASSET = Path(__file__).parent.parent / "assets" / "head.npz"
@@ -29,6 +31,7 @@ PART_NAMES = (
     "scalp",
     "body",
 )
+UNREADABLE = OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile  # what np.load raises, or its result
 LEFT, RIGHT = 0, 1  # the subject's
 IRIS_LANDMARKS = (tuple(range(473, 478)), tuple(range(468, 473)))  # of the left, then of the right eye
 
@@ -51,6 +54,24 @@ class FaceModel:
     landmark_weights: np.ndarray  # [478, 3] float32 barycentric
     landmark_offset: np.ndarray  # [478, 3] float32, mm: what the detector calls the landmark, minus the mesh point
     hash: str  # names the parameter space: a file with the same hash differs in looks or landmarks at most
+    learned_identity: int = 0  # how many of I, the last ones, were learned from footage by `face.correctives`
+    learned_expression: int = 0  # how many of D, the last ones
+
+    def extended(self, identity: np.ndarray, expression: np.ndarray, expression_names: Sequence[str]) -> "FaceModel":
+        """This model with learned shapes behind its own: identity [I', V, 3], expression [D', V, 3], -1 to 1, in mm."""
+        names = (*self.expression_names, *expression_names)
+        identity = np.concatenate([self.identity_basis, identity]).astype(np.float16)
+        expression = np.concatenate([self.expression_basis, expression]).astype(np.float16)
+        return replace(
+            self,
+            identity_basis=identity.astype(np.float32),  # as the file will hold them
+            expression_basis=expression.astype(np.float32),
+            expression_names=names,
+            expression_low=np.r_[self.expression_low, -np.ones(len(expression_names))].astype(np.float32),
+            hash=sha256(b"".join([np.array(names).tobytes(), identity.tobytes(), expression.tobytes()])),
+            learned_identity=self.learned_identity + len(identity) - len(self.identity_basis),
+            learned_expression=self.learned_expression + len(expression_names),
+        )
 
 
 class LandmarkBasis(NamedTuple):
@@ -74,22 +95,70 @@ def load_face_model(path: str | PathLike | None = None) -> FaceModel:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        regions = {name[7:]: arrays[name].astype(bool) for name in arrays if name.startswith("region_")}
-        paint = {name[6:]: arrays[name].astype(np.float32) for name in arrays if name.startswith("paint_")}
-        floats = ("neutral", "identity_basis", "expression_basis", "eye_centres", "landmark_weights", "landmark_offset")
-        return FaceModel(
-            **{name: np.ascontiguousarray(arrays[name], np.float32) for name in floats},
-            expression_names=tuple(str(name) for name in arrays["expression_names"]),
-            expression_low=arrays.get("expression_low", np.zeros(len(arrays["expression_names"]))).astype(np.float32),
-            triangles=arrays["triangles"].astype(np.int32),
-            part=arrays["part"].astype(np.uint8),
-            regions=regions,
-            paint=paint,
-            landmark_triangles=arrays["landmark_triangles"].astype(np.int32),
-            hash=str(arrays["hash"]) if "hash" in arrays else sha256(path),
-        )
-    except (OSError, ValueError, KeyError) as error:
+        return face_model(arrays, str(arrays["hash"]) if "hash" in arrays else sha256(path))
+    except (KeyError, *UNREADABLE) as error:
         raise UserError(f"{path} is not a readable face model ({error}); reinstall vast_jax or name another") from error
+
+
+def face_model(arrays: dict[str, np.ndarray], hash: str) -> FaceModel:
+    """The face model of a file's arrays (docs/face_models.md). KeyError: one is missing."""
+    regions = {name[7:]: arrays[name].astype(bool) for name in arrays if name.startswith("region_")}
+    paint = {name[6:]: arrays[name].astype(np.float32) for name in arrays if name.startswith("paint_")}
+    floats = ("neutral", "identity_basis", "expression_basis", "eye_centres", "landmark_weights", "landmark_offset")
+    return FaceModel(
+        **{name: np.ascontiguousarray(arrays[name], np.float32) for name in floats},
+        expression_names=tuple(str(name) for name in arrays["expression_names"]),
+        expression_low=arrays.get("expression_low", np.zeros(len(arrays["expression_names"]))).astype(np.float32),
+        triangles=arrays["triangles"].astype(np.int32),
+        part=arrays["part"].astype(np.uint8),
+        regions=regions,
+        paint=paint,
+        landmark_triangles=arrays["landmark_triangles"].astype(np.int32),
+        hash=hash,
+        learned_identity=int(arrays.get("learned_identity", 0)),
+        learned_expression=int(arrays.get("learned_expression", 0)),
+    )
+
+
+def save_face_model(path: str | PathLike, model: FaceModel) -> None:
+    """Writes a face model file, bases in float16 (docs/face_models.md describes the format)."""
+    arrays = {
+        "neutral": model.neutral,
+        "identity_basis": model.identity_basis.astype(np.float16),
+        "expression_basis": model.expression_basis.astype(np.float16),
+        "expression_names": np.array(model.expression_names),
+        "expression_low": model.expression_low,
+        "triangles": model.triangles.astype(np.uint16 if len(model.neutral) < 1 << 16 else np.int32),
+        "part": model.part,
+        **{f"region_{name}": value for name, value in model.regions.items()},
+        **{f"paint_{name}": value.astype(np.float16) for name, value in model.paint.items()},
+        "eye_centres": model.eye_centres,
+        "landmark_triangles": model.landmark_triangles.astype(np.uint16 if len(model.neutral) < 1 << 16 else np.int32),
+        "landmark_weights": model.landmark_weights,
+        "landmark_offset": model.landmark_offset,
+        "hash": np.array(model.hash),
+        "learned_identity": np.array(model.learned_identity),
+        "learned_expression": np.array(model.learned_expression),
+    }
+    with atomic_path(path) as part:
+        np.savez_compressed(part, **arrays)
+
+
+def without_learned(model: FaceModel) -> FaceModel:
+    """The model as it was before `face.correctives` gave it learned shapes; its landmark offset is kept."""
+    identity = model.identity_basis[: len(model.identity_basis) - model.learned_identity]
+    count = len(model.expression_names) - model.learned_expression
+    bare = replace(
+        model,
+        identity_basis=identity,
+        expression_basis=model.expression_basis[:count],
+        expression_names=model.expression_names[:count],
+        expression_low=model.expression_low[:count],
+        learned_identity=0,
+        learned_expression=0,
+    )
+    nothing = np.zeros((0, *model.neutral.shape), np.float32)
+    return bare.extended(nothing, nothing, ()) if model.learned_identity or model.learned_expression else model
 
 
 def gaze_rotation(gaze: Array, xp=np) -> Array:

@@ -1,13 +1,16 @@
 """The built-in avatar: a smooth-shaded colour picture of the head, with hair, brows, eyes, teeth and soft shadows."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from vast_jax.face.complexion import (
     P_OCCLUSION,
+    P_SCALP,
     PAINTS,
+    PALETTE,
     eye_colour,
     skin_colour,
     step,
@@ -21,10 +24,6 @@ SUPERSAMPLING = 2
 SHADOW_SIZE = 320  # pixels of the shadow map
 SHADOW_SCALE = 1.0  # pixels a millimetre
 SHADOW_OFFSET = 2.5  # mm along the normal: no surface shadows itself
-KEY, FILL, RIM = (-0.42, -0.6, -0.68), (0.75, -0.1, -0.65), (0.55, -0.55, 0.62)  # towards the lights, camera frame
-LIGHTS = np.array([np.array(light) / np.linalg.norm(light) for light in (KEY, FILL, RIM)], np.float32)
-LIGHT_COLOURS = np.array([[1.75, 1.66, 1.54], [0.36, 0.39, 0.42], [0.45, 0.475, 0.5]], np.float32)
-GROUND, SKY = np.array([[0.30, 0.25, 0.23], [0.38, 0.42, 0.48]], np.float32)  # ambient light
 SCATTER = np.array([0.33, 0.19, 0.15], np.float32)  # how far light wraps around: red travels furthest under skin
 _LIGHT = np.arange(2048, dtype=np.float32) / 512
 TONES = (_LIGHT / (1 + 0.22 * _LIGHT)) ** np.float32(1 / 2.2)  # a film's soft shoulder, then sRGB's gamma
@@ -33,29 +32,79 @@ EYE_LEFT, EYE_RIGHT, UPPER_TEETH, LOWER_TEETH, TONGUE = (
 )
 
 
-def shade(model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = SIZE) -> np.ndarray:
-    """Colour pictures uint8 [N, size, size, 3] of vertices [N, V, 3] in the camera frame, mm."""
-    paints = np.stack([model.paint[name] for name in PAINTS], axis=1).astype(np.float32)
-    hair = model.paint["hair"][:, None]
-    gums = np.array([_gum_line(model, "upper_teeth"), _gum_line(model, "lower_teeth")])
+def _directions(*towards: tuple[float, float, float]) -> np.ndarray:
+    """Unit vectors [n, 3] float32."""
+    return np.array([np.array(light) / np.linalg.norm(light) for light in towards], np.float32)
+
+
+class Look(NamedTuple):
+    """What makes a picture of the head besides its shape: colours and lights, linear RGB. The first light is the key
+    light, which alone casts shadows."""
+
+    palette: np.ndarray = PALETTE  # [12, 3] float32, rows named in complexion.py
+    lights: np.ndarray = _directions((-0.42, -0.6, -0.68), (0.75, -0.1, -0.65), (0.55, -0.55, 0.62))
+    # [3, 3] float32, unit vectors towards key, fill and rim light, camera frame
+    light_colours: np.ndarray = np.array([[1.75, 1.66, 1.54], [0.36, 0.39, 0.42], [0.45, 0.475, 0.5]], np.float32)
+    ambient: np.ndarray = np.array([[0.30, 0.25, 0.23], [0.38, 0.42, 0.48]], np.float32)  # from the ground, the sky
+    hair: float = 1.0  # thickness, times that of the head file; 0 is a shaved head
+
+
+DEFAULT = Look()  # the built-in avatar's
+
+
+def shade(
+    model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = SIZE, look: Look = DEFAULT
+) -> np.ndarray:
+    """Colour pictures uint8 [N, size, size, 3] of vertices [N, V, 3] in the camera frame, mm, before a backdrop."""
     fine = size * SUPERSAMPLING
     view = camera.resized(fine)
-    casters = triangles_of(model, "casters")
     pictures = np.empty((len(vertices_camera), size, size, 3), np.uint8)
     for n, frame in enumerate(np.ascontiguousarray(vertices_camera, np.float32)):
-        points = frame + vertex_normals(frame, model.triangles) * hair
-        normals = vertex_normals(points, model.triangles)
-        index, weights, _ = rasterise(project(points, view), model.triangles, fine, fine)
-        middle = points.mean(0)
-        _, _, shadow = rasterise(_from_light(points - middle), casters, SHADOW_SIZE, SHADOW_SIZE)
-        lit = _from_light(points + SHADOW_OFFSET * normals - middle)
         picture = _backdrop(fine).copy()
-        _shade_pixels(
-            index, weights, model.triangles, model.part, points, normals, model.neutral, paints, lit, shadow,
-            model.eye_centres, gums, picture,
-        )  # fmt: skip
+        shade_over(picture, model, frame, view, look)
         _shrink(picture, pictures[n])
     return pictures
+
+
+def shade_over(
+    picture: np.ndarray, model: FaceModel, points: np.ndarray, view: Camera, look: Look = DEFAULT
+) -> np.ndarray:
+    """Draws one head, vertices [V, 3] in the camera frame, over `picture` in place, without anti-aliasing.
+
+    Args:
+      picture: [H, W, 3] float32, sRGB in [0, 1].
+      view: a camera in pixels of the picture, which may have any size.
+
+    Returns:
+      index [H, W] int32: the triangle seen at each pixel, -1 where there is none.
+    """
+    paints, gums = _paints(model), _gums(model)
+    if look.hair != 1:
+        paints = paints.copy()
+        paints[:, P_SCALP] *= min(2 * look.hair, 1)  # short hair lets the skin shine through
+    points = points + vertex_normals(points, model.triangles) * (model.paint["hair"] * np.float32(look.hair))[:, None]
+    normals = vertex_normals(points, model.triangles)
+    index, weights, _ = rasterise(project(points, view), model.triangles, *picture.shape[:2])
+    middle, key = points.mean(0), look.lights[0]
+    _, _, shadow = rasterise(
+        _from_light(points - middle, key), triangles_of(model, "casters"), SHADOW_SIZE, SHADOW_SIZE
+    )
+    lit = _from_light(points + SHADOW_OFFSET * normals - middle, key)
+    _shade_pixels(
+        index, weights, model.triangles, model.part, points, normals, model.neutral, paints, lit, shadow,
+        model.eye_centres, gums, look.palette, look.lights, look.light_colours, look.ambient, picture,
+    )  # fmt: skip
+    return index
+
+
+@lru_cache(maxsize=2)
+def _paints(model: FaceModel) -> np.ndarray:
+    return np.stack([model.paint[name] for name in PAINTS], axis=1).astype(np.float32)
+
+
+@lru_cache(maxsize=2)
+def _gums(model: FaceModel) -> np.ndarray:
+    return np.array([_gum_line(model, "upper_teeth"), _gum_line(model, "lower_teeth")])
 
 
 @lru_cache(maxsize=2)
@@ -69,13 +118,15 @@ def _backdrop(size: int) -> np.ndarray:
 def _gum_line(model: FaceModel, name: str) -> float:
     """Height y in mm where a row of teeth leaves the gums: 70 % of the way from the edges to the roots."""
     y = model.neutral[model.part == PART_NAMES.index(name), 1]
+    if not len(y):  # a head without teeth
+        return 0.0
     edge, root = (y.max(), y.min()) if name == "upper_teeth" else (y.min(), y.max())
     return float(edge + 0.7 * (root - edge))
 
 
-def _from_light(points: np.ndarray) -> np.ndarray:
-    """Points [V, 3] about the middle as the key light sees them, orthographic: shadow map pixels, depth in mm."""
-    forward = -LIGHTS[0]
+def _from_light(points: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Points [V, 3] about the middle as a light towards `key` [3] sees them, orthographic: map pixels, depth in mm."""
+    forward = -key
     right = np.cross(np.array([0, 1, 0], np.float32), forward)
     right /= np.linalg.norm(right)
     seen = points @ np.stack([right, np.cross(forward, right), forward], 1)
@@ -102,8 +153,9 @@ def _visible(column, row, depth, shadow):
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
 def _shade_pixels(
-    index, weights, triangles, part, points, normals, rest, paints, lit, shadow, eye_centres, gums, picture
-):
+    index, weights, triangles, part, points, normals, rest, paints, lit, shadow, eye_centres, gums, palette, lights,
+    light_colours, ambient, picture,
+):  # fmt: skip
     """Colours the pixels of a raster; `picture` [H, W, 3] holds the backdrop, sRGB in [0, 1]."""
     eye_y = 0.5 * (eye_centres[0, 1] + eye_centres[1, 1])
     colour, paint, out = np.zeros(3, np.float32), np.zeros(paints.shape[1], np.float32), np.zeros(3, np.float32)
@@ -131,27 +183,29 @@ def _shade_pixels(
             occlusion, shine = paint[P_OCCLUSION], 18.0
             if kind in (EYE_LEFT, EYE_RIGHT):
                 e = kind - EYE_LEFT
-                gloss = eye_colour(colour, rx - eye_centres[e, 0], ry - eye_centres[e, 1], rz - eye_centres[e, 2])
+                gloss = eye_colour(
+                    colour, palette, rx - eye_centres[e, 0], ry - eye_centres[e, 1], rz - eye_centres[e, 2]
+                )
                 shine = 160.0
                 occlusion = (0.3 + 0.7 * step(-0.7, 0.2, ny)) * (
                     0.4 + 0.6 * step(0.75, 0.3, abs(nx))
                 )  # the lids' shade
             elif kind == UPPER_TEETH:
-                gloss, shine = teeth_colour(colour, rx, gums[0] - ry, rz), 60.0
+                gloss, shine = teeth_colour(colour, palette, rx, gums[0] - ry, rz), 60.0
             elif kind == LOWER_TEETH:
-                gloss, shine = teeth_colour(colour, rx, ry - gums[1], rz), 60.0
+                gloss, shine = teeth_colour(colour, palette, rx, ry - gums[1], rz), 60.0
             elif kind == TONGUE:
-                gloss = tongue_colour(colour)
+                gloss = tongue_colour(colour, palette)
             else:
-                gloss = skin_colour(colour, rx, ry, rz, paint, eye_y)
+                gloss = skin_colour(colour, palette, rx, ry, rz, paint, eye_y)
             length = np.sqrt(values[3] ** 2 + values[4] ** 2 + values[5] ** 2)
             sx, sy, sz = -values[3] / length, -values[4] / length, -values[5] / length
             visible = _visible(values[6], values[7], values[8], shadow)
             sky = np.float32(0.5) - np.float32(0.5) * ny
             for c in range(3):
-                out[c] = colour[c] * (GROUND[c] * (1 - sky) + SKY[c] * sky) * occlusion
+                out[c] = colour[c] * (ambient[0, c] * (1 - sky) + ambient[1, c] * sky) * occlusion
             for n in range(3):
-                lx, ly, lz = LIGHTS[n, 0], LIGHTS[n, 1], LIGHTS[n, 2]
+                lx, ly, lz = lights[n, 0], lights[n, 1], lights[n, 2]
                 facing = nx * lx + ny * ly + nz * lz
                 hx, hy, hz = lx + sx, ly + sy, lz + sz
                 glint = max(nx * hx + ny * hy + nz * hz, 0.0) / np.sqrt(hx * hx + hy * hy + hz * hz)
@@ -159,7 +213,7 @@ def _shade_pixels(
                 reach = visible * (0.75 + 0.25 * occlusion) if n == 0 else occlusion
                 for c in range(3):
                     diffuse = max((facing + SCATTER[c]) / (1 + SCATTER[c]), 0.0)
-                    out[c] += LIGHT_COLOURS[n, c] * reach * (colour[c] * diffuse + glint)
+                    out[c] += light_colours[n, c] * reach * (colour[c] * diffuse + glint)
             for c in range(3):
                 picture[y, x, c] = TONES[min(int(out[c] * 512), TONES.shape[0] - 1)]
 

@@ -1,4 +1,4 @@
-"""Footage to FaceTrack: landmarks, then one identity for the clip, then expression, pose and gaze a frame."""
+"""Footage to FaceTrack: landmarks, then for each stretch one identity, then expression, pose and gaze a frame."""
 
 import os
 from collections.abc import Iterator
@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from vast_jax.face.clip_fit import fit_clip
-from vast_jax.face.landmarks import Landmarker, bridge, crop_box, crop_frame, follow_face, longest_run, to_crop
+from vast_jax.face.following import SeenFace, bridge, check_choice, follow_face, longest, stretches
+from vast_jax.face.landmarks import Landmarker, crop_box, crop_frame, to_crop
 from vast_jax.face.model import FaceModel
 from vast_jax.face.rasterise import camera_of
-from vast_jax.media import probe, read_frames
+from vast_jax.media import FPS, VideoInfo, probe, read_frames
 from vast_jax.types import FaceTrack, UserError
 
 FOCAL = 1.2  # of the longer side of the source: the camera is unknown, and fixed
 MIN_FRAMES = 5  # a shorter track is of no use
+MIN_STRETCH = FPS  # frames: what `track_all` keeps
+MIN_CROP = 64  # source pixels: a smaller face shows too little of its lips
+_LONGEST = 1920  # pixels: faces are looked for in a picture reduced to it
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,47 @@ class Crops:
     box: np.ndarray  # [3] left, top, side in source pixels
     start: int  # the track's first frame, in frames of the video at 25 fps
     count: int
+    size: tuple[int, int]  # width and height of the source
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for frame in islice(read_frames(self.path), self.start, self.start + self.count):
-            yield crop_frame(frame, self.box)
+        # Only the part of the picture that the crop shows is read; even numbers, for colour is stored for 2x2 pixels.
+        (left, top, side), (width, height) = self.box, self.size
+        x0, y0 = (int(np.clip(start, 0, end - 2)) // 2 * 2 for start, end in ((left, width), (top, height)))
+        x1, y1 = (
+            int(np.clip(-(-(start + side) // 2) * 2, low + 2, end))
+            for start, low, end in ((left, x0, width), (top, y0, height))
+        )
+        inside = self.box - np.array([x0, y0, 0], np.float32)
+        frames = read_frames(self.path, region=(x0, y0, x1 - x0, y1 - y0))
+        for frame in islice(frames, self.start, self.start + self.count):
+            yield crop_frame(frame, inside)
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """The tracked stretches of a video, each fitted when its turn comes: yields (FaceTrack, Crops)."""
+
+    path: Path
+    model: FaceModel
+    info: VideoInfo
+    found: SeenFace  # in source pixels
+    kept: tuple[slice, ...]
+    breaks: tuple[str, ...]  # where the video was split, what was left out, and why
+
+    @property
+    def source_frames(self) -> int:
+        """Frames of the whole video at 25 fps."""
+        return len(self.found.seen)
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __iter__(self) -> Iterator[tuple[FaceTrack, Crops]]:
+        for run in self.kept:
+            yield _fit(self.path, self.model, self.info, self.found, run)
 
 
 def track_video(
@@ -41,21 +79,65 @@ def track_video(
 ) -> tuple[FaceTrack, Crops]:
     """Tracks one face through a video.
 
-    Gaps up to 0.4 s are bridged; of what longer gaps leave, the longest stretch is kept (`Crops.start` says where it
-    begins in the video, `valid` which of its frames were truly seen). UserError: unreadable, or no face in half of it.
+    Gaps up to 0.4 s are bridged; of what longer gaps and cuts leave, the longest stretch is kept (`Crops.start` says
+    where it begins in the video, `valid` which of its frames were truly seen). face: see `follow_face`.
+
+    UserError: unreadable, no such face, too small a face, or none in half of the video nor for a second on end.
     """
-    info = probe(path)
+    info, found = _find(Path(path), landmarker, face)
+    run = longest(stretches(found.seen, found.cuts))
+    length = run.stop - run.start
+    if length < MIN_FRAMES or (found.seen.mean() < 0.5 and length < MIN_STRETCH):
+        raise _no_face(Path(path), found)
+    track, crops = _fit(Path(path), model, info, found, run)
+    if track.crop[2] < MIN_CROP:
+        raise UserError(f"{path}: {_too_small(track.crop)}: show the face larger")
+    return track, crops
+
+
+def track_all(
+    path: str | os.PathLike, model: FaceModel, landmarker: Landmarker | None = None, face: str = "largest"
+) -> Stretches:
+    """Tracks one face through a video as `track_video` does, but keeps every stretch of a second or more.
+
+    UserError: unreadable, no such face, or not one such stretch.
+    """
+    path = Path(path)
+    info, found = _find(path, landmarker, face)
+    runs = stretches(found.seen, found.cuts)
+    refused = {}
+    for run in runs:
+        if run.stop - run.start < MIN_STRETCH:
+            refused[run.start] = "too short"
+        elif (box := crop_box(found.landmarks[run][found.seen[run]]))[2] < MIN_CROP:
+            refused[run.start] = _too_small(box)
+    kept = tuple(run for run in runs if run.start not in refused)
+    if not kept:
+        if small := [reason for reason in refused.values() if reason != "too short"]:
+            raise UserError(f"{path}: {small[0]}: show the face larger")
+        raise _no_face(path, found)
+    return Stretches(path, model, info, found, kept, tuple(_breaks(found, runs, refused)))
+
+
+def _find(path: Path, landmarker: Landmarker | None, face: str) -> tuple[VideoInfo, SeenFace]:
+    """The face in the pixels of the source."""
+    check_choice(face)
     if landmarker is None:
         with Landmarker() as landmarker:
-            found = follow_face(read_frames(path), landmarker, face)
-    else:
-        found = follow_face(read_frames(path), landmarker, face)
-    landmarks, usable = bridge(found.landmarks, found.seen)
-    run = longest_run(usable)
-    if found.seen.mean() < 0.5 or run.stop - run.start < MIN_FRAMES:
-        percent = round(100 * found.seen.mean())
-        raise UserError(f"no face found in {path} (seen in {percent}% of its frames): show one face, large and frontal")
-    landmarks = landmarks[run]
+            return _find(path, landmarker, face)
+    info = probe(path)
+    try:
+        found = follow_face(read_frames(path, longest=_LONGEST), landmarker, face)
+    except UserError as error:
+        raise error if str(path) in str(error) else UserError(f"{path}: {error}") from None
+    scale = info.width / found.size[0], info.height / found.size[1]
+    if scale != (1, 1):
+        found.landmarks[:] *= np.array([*scale, scale[0]], np.float32)
+    return info, found._replace(size=(info.width, info.height))
+
+
+def _fit(path: Path, model: FaceModel, info: VideoInfo, found: SeenFace, run: slice) -> tuple[FaceTrack, Crops]:
+    landmarks = bridge(found.landmarks[run], found.seen[run])
     box = crop_box(landmarks)
     track = FaceTrack(
         *(None,) * 5,
@@ -67,5 +149,37 @@ def track_video(
         fps=float(info.fps),
         face_model=model.hash,
     )
+    del landmarks  # 9 MB a minute
     fitted = fit_clip(model, track.landmarks, track.valid, camera_of(track))
-    return track._replace(**fitted._asdict()), Crops(Path(path), box, run.start, run.stop - run.start)
+    return track._replace(**fitted._asdict()), Crops(path, box, run.start, run.stop - run.start, found.size)
+
+
+def _no_face(path: Path, found: SeenFace) -> UserError:
+    run, frames = longest(stretches(found.seen, found.cuts)), len(found.seen)
+    if frames < MIN_FRAMES:
+        return UserError(f"{path} has only {frames} frames: give a video of a second or more")
+    return UserError(
+        f"no face found in {path} (seen in {round(100 * found.seen.mean())}% of its frames, "
+        f"{run.stop - run.start} on end): show one face, large and frontal"
+    )
+
+
+def _too_small(box: np.ndarray) -> str:
+    return f"the face is too small (a crop of {box[2]:.0f} pixels, at least {MIN_CROP} are needed)"
+
+
+def _breaks(found: SeenFace, runs: list[slice], refused: dict[int, str]) -> Iterator[str]:
+    """One line for each cut, gap and stretch left out, in order."""
+    end = 0
+    for run in [*runs, slice(len(found.seen), len(found.seen))]:
+        if run.start > end:
+            yield f"no face {_span(end, run.start)}"
+        elif 0 < run.start < len(found.seen):
+            yield f"cut at {run.start / FPS:.2f} s (frame {run.start})"
+        if run.start in refused:
+            yield f"left out {_span(run.start, run.stop)}: {refused[run.start]}"
+        end = run.stop
+
+
+def _span(start: int, stop: int) -> str:
+    return f"from {start / FPS:.2f} to {stop / FPS:.2f} s (frames {start} to {stop - 1})"
