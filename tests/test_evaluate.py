@@ -167,9 +167,9 @@ def test_renderer_is_measured_and_a_broken_clip_named(train, held_out):
 def world(monkeypatch, face, train, held_out, prompts):
     models = SimpleNamespace(face=face, style=Style())
     everything = {"train": Clips(train), "held_out": Clips([*held_out, *prompts])}
-    monkeypatch.setattr(command, "load_face_model", lambda: face)
+    monkeypatch.setattr(command, "load_face_model", lambda path: face)
     monkeypatch.setattr(command, "load_acoustic", lambda path: SimpleNamespace(hash="acoustic"))
-    monkeypatch.setattr(command, "load_models", lambda style, acoustic: models)
+    monkeypatch.setattr(command, "load_models", lambda style, acoustic, face_model: models)
     monkeypatch.setattr(command, "load_avatar", lambda *_: Actor())
     monkeypatch.setattr(command, "open_clips", lambda data, split: everything[split])
     monkeypatch.setattr(command, "Landmarker", Eyes)

@@ -31,6 +31,8 @@ TEETH_SHIFT = {  # mm, head frame: MakeHuman hides the upper teeth behind the li
     "lower_teeth": (0.0, 3.0, -1.0),
 }
 IDENTITY_PARAMETERS = 100
+BLINK = 0.68  # of faceunits01's eyeBlink, which shuts the eye at two thirds of its way and then goes on
+SLACK = 0.15  # activation by which lips may go below rest, where a person's own rest lies above the neutral head's
 GROUPS = {
     "body": "body",
     "helper-l-eye": "eye_left",
@@ -108,6 +110,7 @@ def make(source: Source) -> dict[str, np.ndarray]:
     expression[:, balls] = 0  # eyes turn by gaze angles; the eyeLook shapes move the lids alone
     masks = {name: matrix @ value[keep] for name, value in sample_masks(source, uv).items()}
     names = tuple(shapes)
+    expression[[name.startswith("eyeBlink") for name in names]] *= BLINK
     part, regions, paint = parts_regions_paint(
         neutral, triangles, group, masks, dict(zip(names, expression, strict=True))
     )
@@ -123,6 +126,7 @@ def make(source: Source) -> dict[str, np.ndarray]:
         "identity_basis": identity.astype(np.float16),
         "expression_basis": expression.astype(np.float16),
         "expression_names": np.array(names),
+        "expression_low": np.array([-SLACK if name.startswith("mouth") else 0 for name in names], np.float32),
         "triangles": triangles.astype(np.uint16),
         "part": part,
         "eye_centres": np.stack([neutral[group == name].mean(0) for name in ("eye_left", "eye_right")]).astype(

@@ -58,6 +58,8 @@ class Args:
     """style weights to measure"""
     acoustic: Path | None = None
     """acoustic weights; none: the shipped ones"""
+    face_model: Path | None = None
+    """face model of the data and weights; none: the shipped one"""
     person: str | None = None
     """whose clips to measure; none: the avatar's person, or who has most held-out clips"""
     clips: int | None = None
@@ -79,9 +81,9 @@ def evaluate(args: Args) -> dict[str, Outcome]:
         raise UserError("nothing to measure: give --avatar DIR, --style PATH or both")
     use_compilation_cache()
     started = time.perf_counter()
-    face, acoustic = load_face_model(), load_acoustic(args.acoustic)
+    face, acoustic = load_face_model(args.face_model), load_acoustic(args.acoustic)
     actor = load_avatar(args.avatar, face, acoustic) if args.avatar else None
-    style = load_models(args.style, args.acoustic).style if args.style else None
+    style = load_models(args.style, args.acoustic, args.face_model).style if args.style else None
     held_out, train = open_clips(args.data, "held_out"), open_clips(args.data, "train")
     person = args.person or (actor.person if actor else _best_known(held_out, train))
     mine, known = ([clip for clip in clips if clip.person == person] for clips in (held_out, train))

@@ -3,6 +3,7 @@
 speech -> PPG -> (with the prompt's style) expression -> meshes -> frames
 """
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -42,16 +43,18 @@ class Avatar(Protocol):
         """Yields T frames, uint8 [H, W, 3]."""
 
 
-def load_models(style: str | None = None, acoustic: str | None = None) -> Models:
-    """Loads the face, acoustic and style models; None takes the shipped weights.
+def load_models(
+    style: str | None = None, acoustic: str | None = None, face_model: str | os.PathLike | None = None
+) -> Models:
+    """Loads the face, acoustic and style models; None takes the shipped ones.
 
     Raises:
       UserError: missing or damaged weights, or a style model trained for another face or acoustic model.
     """
-    face_model, acoustic_model = load_face_model(), audio.load_acoustic(acoustic)
+    face, acoustic_model = load_face_model(face_model), audio.load_acoustic(acoustic)
     style_model = load_style_model(style)
-    expect(style_model.card, part="style", face_model=face_model.hash, acoustic_model=acoustic_model.hash)
-    return Models(face_model, acoustic_model, style_model)
+    expect(style_model.card, part="style", face_model=face.hash, acoustic_model=acoustic_model.hash)
+    return Models(face, acoustic_model, style_model)
 
 
 def perform(models: Models, speech: np.ndarray, n_frames: int, prompt: Prompt, seed: int = 0) -> Performance:

@@ -47,6 +47,8 @@ class Args:
     """rows a second of that file; none: as its timecodes tell, or 60"""
     out: Path = Path("talking.mp4")
     """the video to write"""
+    face_model: Path | None = None
+    """face model that style model and avatar were trained with; none: the shipped one"""
     style_model: str | None = None
     """folder of style weights; none: the shipped ones"""
     acoustic_model: str | None = None
@@ -88,7 +90,7 @@ def infer(args: Args) -> None:
         sound = media.native_audio(spoken)
     use_compilation_cache()
 
-    models = load_models(args.style_model, args.acoustic_model)
+    models = load_models(args.style_model, args.acoustic_model, args.face_model)
     if args.avatar:
         actor = avatar.load_avatar(args.avatar, models.face, models.acoustic)
         if args.template:

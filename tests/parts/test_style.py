@@ -10,7 +10,8 @@ import pytest
 from vast_jax import checkpoint
 from vast_jax.data import pipeline
 from vast_jax.data.clips import Clip
-from vast_jax.face.model import load_face_model
+from vast_jax.face.model import landmark_basis, load_face_model
+from vast_jax.metrics import landmarks as metrics_landmarks
 from vast_jax.models.style_transfer import load_style_model
 from vast_jax.parts import style_data
 from vast_jax.parts.style import StylePart
@@ -102,11 +103,25 @@ def test_shares_keep_a_large_corpus_from_drowning_the_rest():
 
 def test_mirroring_swaps_sides_and_is_its_own_inverse():
     names = ("jawLeft", "mouthSmileLeft", "jawOpen", "jawRight", "mouthSmileRight", "eyeLookInLeft", "eyeLookInRight")
-    mirror = style_data.mirror(names)
-    assert [names[i] for i in mirror[:3]] == ["jawRight", "mouthSmileRight", "jawOpen"]
-    np.testing.assert_array_equal(mirror[mirror], np.arange(len(names)))
-    assert style_data.mirror((*names, "corrective_1")) is None
+    names += ("corrective01", "correctiveOdd02")
+    index, sign = style_data.mirror(names)
+    assert [names[i] for i in index[:3]] == ["jawRight", "mouthSmileRight", "jawOpen"]
+    np.testing.assert_array_equal(index[index], np.arange(len(names)))
+    np.testing.assert_array_equal(index[-2:], [7, 8])
+    np.testing.assert_array_equal(sign, [1] * 8 + [-1])
+    assert style_data.mirror((*names, "component_1")) is None
     assert style_data.mirror(names[:2]) is None
+
+
+def test_the_mirror_of_an_expression_is_the_mirror_of_its_mesh():
+    face = load_face_model()
+    index, sign = style_data.mirror(face.expression_names)
+    expression = np.random.default_rng(0).uniform(-0.3, 0.6, (1, len(index))).astype(np.float32)
+    basis = landmark_basis(face).expression[:, list(metrics_landmarks.IBUG_68)]
+    before, after = (np.einsum("d,dlc->lc", e[0], basis) for e in (expression, expression[:, index] * sign))
+    left, right = [36, 39, 48, 17, 31], [45, 42, 54, 26, 35]  # outer and inner eye corners, mouth, brow, nostril
+    scale = np.abs(before).max()
+    np.testing.assert_allclose(after[left] * [-1, 1, 1], before[right], atol=0.1 * scale)
 
 
 def test_clips_that_cannot_teach_are_left_out():

@@ -12,11 +12,10 @@ from vast_jax.face.rasterise import Camera
 
 LANDMARK_SIGMA = 0.4  # frames; more blurs the closing of the lips (at .6 their gap loses a twentieth of its range)
 POSE_SIGMA = 1.0  # frames
-IDENTITY_ROUNDS = 2
-IDENTITY_STAGE = 6.0
-CALM = 10.0  # times the expression prior, there
-CALM_FRAMES = 8  # the calmest of them, which are taken to be nearly at rest
-IDENTITY_FRAMES = 16  # frames that vote for the identity: two thirds neutral ones, the rest spread over the yaw
+IDENTITY_ROUNDS = 2  # who it is and which frames are calm, in turns
+IDENTITY_FRAMES = 16  # frames that vote for the identity: two thirds calm ones, the rest spread over the yaw
+IDENTITY_STAGE = 6.0  # times the expression prior in them, so that identity explains what never moves
+CALM_FRAMES, CALM = 8, 10.0  # times that again in the calmest of them, which are taken to be nearly at rest
 
 
 class Fit(NamedTuple):
@@ -88,7 +87,7 @@ def _identity(fixed: Problem, target: np.ndarray, valid: np.ndarray) -> tuple[np
 
 
 def _votes(fixed: Problem, pose: Pose) -> np.ndarray:
-    """The frames that tell the identity, calmest first: two thirds by least expression, the rest spread over the yaw."""
+    """The frames that tell the identity: two thirds by least expression, calmest first; others spread over the yaw."""
     calmest = np.argsort((pose.expression**2 * fixed.prior).sum(1), kind="stable")
     by_yaw = np.argsort(rotation_vectors(pose.rotation)[:, 1], kind="stable")
     spread = by_yaw[np.linspace(0, len(by_yaw) - 1, IDENTITY_FRAMES // 3).round().astype(int)]

@@ -228,6 +228,16 @@ class Options:
     """Identity parameters to add."""
     clips: tuple[str, ...] = ()
     """Beginnings of the names of the clips to learn from; none: all."""
+    clips_a_person: int = 40
+    """At most so many clips of one person, evenly spread over their names."""
+
+
+def some_of_each_person(clips: Sequence[Clip], most: int) -> list[Clip]:
+    """At most `most` clips of a person, evenly spread over their names."""
+    of_person: dict[str, list[Clip]] = {}
+    for clip in sorted(clips, key=lambda clip: clip.name):
+        of_person.setdefault(clip.person, []).append(clip)
+    return [mine[k] for mine in of_person.values() for k in np.unique(np.linspace(0, len(mine) - 1, most).astype(int))]
 
 
 def observed(clip: Clip) -> Observed:
@@ -240,7 +250,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _main(options: Options) -> None:
-    clips = [clip for clip in open_clips(options.data, "train") if clip.name.startswith(options.clips or "")]
+    clips = [clip for clip in open_clips(options.data, "train") if clip.name.startswith(options.clips or ("",))]
+    clips = some_of_each_person(clips, options.clips_a_person)
     if not clips:
         raise UserError(f"{options.data}: no clip to learn from; held-out ones are left out")
 

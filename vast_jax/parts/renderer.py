@@ -28,6 +28,8 @@ from vast_jax.types import Array, Batch, Part, UserError
 class RendererPart:
     """The renderer and how it is trained; half the width of `configs/renderer_full.py`."""
 
+    face_model: str | None = None
+    """Face model that the data was prepared with; none: the one that comes with vast_jax."""
     person: str | None = None
     """Whose footage to learn; none: whoever has most."""
     clip_frames: int = 8
@@ -82,7 +84,7 @@ class RendererPart:
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
         """mean_expression [D] of the person's training clips: what the control of the report shows."""
-        clips = footage(data_dir, "train", self.person)
+        clips = footage(data_dir, "train", self.person, self.face_model)
         expression = np.concatenate([clip.track.expression[clip.track.valid] for clip in clips])
         return {"mean_expression": expression.mean(0).astype(np.float32)}
 
@@ -185,9 +187,11 @@ class RendererPart:
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `renderer_data.Examples`: windows of the person's clips."""
-        clips = footage(data_dir, split, self.person)
+        clips = footage(data_dir, split, self.person, self.face_model)
         windows = training_windows(clips, self.clip_frames, self.region)
-        return pipeline.batches(windows, Examples(load_face_model(), self.clip_frames, self.region), batch_size, seed)
+        return pipeline.batches(
+            windows, Examples(load_face_model(self.face_model), self.clip_frames, self.region), batch_size, seed
+        )
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
         warm_up = max(1, min(200, steps // 20))
@@ -200,7 +204,8 @@ class RendererPart:
     def report(self, params, constants, data_dir, out_dir, step) -> dict[str, float]:
         """Held-out clips rendered with their tracked expression: see `renderer_report.report`."""
         actor = self._avatar(params, data_dir)
-        clips = footage(data_dir, "held_out", actor.person, least=0) or footage(data_dir, "train", actor.person)[-1:]
+        held_out = footage(data_dir, "held_out", actor.person, self.face_model, least=0)
+        clips = held_out or footage(data_dir, "train", actor.person, self.face_model)[-1:]
         return renderer_report.report(actor, clips, constants["mean_expression"], out_dir)
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
@@ -208,9 +213,14 @@ class RendererPart:
         self._avatar(params, data_dir).save(directory, constants, figures)
 
     def _avatar(self, params, data_dir) -> avatar.Avatar:
-        clips = footage(data_dir, "train", self.person)
+        clips = footage(data_dir, "train", self.person, self.face_model)
         return avatar.Avatar.of(
-            self.module(), params["renderer"], clips, load_face_model(), region=self.region, composite=self.composite
+            self.module(),
+            params["renderer"],
+            clips,
+            load_face_model(self.face_model),
+            region=self.region,
+            composite=self.composite,
         )
 
 

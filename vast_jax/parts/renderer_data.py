@@ -19,16 +19,20 @@ _LIPS = (0, 17, 37, 61, 84, 267, 291, 314)  # MediaPipe: corners, and what is hi
 _BROWS, _CHIN = (105, 334), 152
 
 
-def footage(data_dir: str | os.PathLike, split: str, person: str | None, least: int = 1) -> Sequence[Clip]:
+def footage(
+    data_dir: str | os.PathLike, split: str, person: str | None, face_model: str | None = None, least: int = 1
+) -> Sequence[Clip]:
     """The clips of a split that show a person; of whoever has most frames to train on, if none is named.
+
+    `face_model` is the file of the face model that the data was prepared with; None: the shipped one.
 
     Raises:
       UserError: fewer than `least` such clips, or clips tracked with another face model.
     """
-    clips = _clips(os.fspath(data_dir), split)
+    clips = _clips(os.fspath(data_dir), split, face_model)
     if person is None:
         frames: dict[str, int] = {}
-        for clip in _clips(os.fspath(data_dir), "train"):
+        for clip in _clips(os.fspath(data_dir), "train", face_model):
             frames[clip.person] = frames.get(clip.person, 0) + len(clip)
         person = max(sorted(frames), key=frames.__getitem__)
     kept = [clip for clip in clips if clip.person == person and clip.track.valid.any()]
@@ -39,15 +43,15 @@ def footage(data_dir: str | os.PathLike, split: str, person: str | None, least: 
 
 
 @lru_cache(maxsize=4)
-def _clips(data_dir: str, split: str) -> Sequence[Clip]:
+def _clips(data_dir: str, split: str, face_model: str | None) -> Sequence[Clip]:
     try:
         clips = pipeline.open_clips(data_dir, split)
     except UserError:
         if split == "train":
             raise
         return ()  # all of a user's own footage may be for training
-    if clips[0].track.face_model != load_face_model().hash:
-        raise UserError(f"{data_dir} was prepared with another face model: run python -m vast_jax.prepare again")
+    if clips[0].track.face_model != load_face_model(face_model).hash:
+        raise UserError(f"{data_dir} was prepared with another face model: prepare it again, or use --face-model")
     return clips
 
 

@@ -50,8 +50,12 @@ class StylePart:
     """Units of the autoregressive LSTM."""
     ppg_dropout: float = 0.5
     """Of the speech that the LSTM hears."""
+    face_model: str | None = None
+    """Face model that the data was prepared with; none: the one that comes with vast_jax."""
     mouth_threshold: float = 2.0
     """Millimetres by which a strong parameter moves the mouth at least."""
+    strong_count: int | None = None
+    """Number of strong parameters instead of a threshold: 85 of 233 in the paper."""
     window: int = 96
     """Frames of a training example (25 a second)."""
     loss: Literal["asym", "mse"] = "asym"
@@ -101,8 +105,8 @@ class StylePart:
         the millimetres its standard deviation moves the face; lips [D, L], normalised expression to lip measures in
         their standard deviations.
         """
-        clips = _clips(data_dir, "train")
-        model = load_face_model()
+        clips = self._clips(data_dir, "train")
+        model = load_face_model(self.face_model)
         x = np.concatenate([clip.track.expression for clip in clips]).astype(np.float64)
         share = np.repeat(shares(clips, self.grid_share) / [len(clip) for clip in clips], [len(clip) for clip in clips])
         share = share * np.concatenate([clip.track.valid for clip in clips])
@@ -115,7 +119,7 @@ class StylePart:
         weight = np.clip(millimetres / millimetres.mean(), 0.1, 4.0)
         measures = _lip_measures(model)
         spread = np.sqrt(share @ np.square((x - mean) @ measures))
-        strong, weak = split_by_mouth_offset(model, self.mouth_threshold)
+        strong, weak = split_by_mouth_offset(model, self.mouth_threshold, self.strong_count)
         low, high = np.quantile(x, (5e-4, 1 - 5e-4), axis=0)
         constants = {"mean": mean, "std": std, "low": low, "high": high, "weight": weight / weight.mean()}
         constants["lips"] = std[:, None] * measures / np.maximum(spread, 0.1)
@@ -158,8 +162,10 @@ class StylePart:
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `style_data.Examples` from the clips with speech."""
-        clips = _clips(data_dir, split)
-        make = Examples(clips, load_face_model().expression_names, self.window, self.other_window, self.grid_share)
+        clips = self._clips(data_dir, split)
+        make = Examples(
+            clips, load_face_model(self.face_model).expression_names, self.window, self.other_window, self.grid_share
+        )
         return pipeline.batches(range(1 << 20), make, batch_size, seed)
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
@@ -170,12 +176,12 @@ class StylePart:
     def report(self, params, constants, data_dir, out_dir, step) -> dict[str, float]:
         """Free-running figures on held-out clips, curves and mesh strips: see `style_report.report`."""
         model = StyleModel(self.module(constants), params["style"], constants)
-        train, held_out = (_clips(data_dir, split) for split in ("train", "held_out"))
-        return style_report.report(model, load_face_model(), train, held_out, out_dir, step)
+        train, held_out = (self._clips(data_dir, split) for split in ("train", "held_out"))
+        return style_report.report(model, load_face_model(self.face_model), train, held_out, out_dir, step)
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
         """Writes style.safetensors and its card, which names the corpora and what their licences leave."""
-        clips = _clips(data_dir, "train")
+        clips = self._clips(data_dir, "train")
         module = self.module(constants)
         names = [field.name for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
         free = all(clip.name.startswith(_OPEN_CLIP_PREFIXES) for clip in clips)
@@ -190,16 +196,15 @@ class StylePart:
         )
         checkpoint.export(directory, "style", {"style": params["style"], "constants": constants}, card)
 
-
-def _clips(data_dir: str | os.PathLike, split: str) -> pipeline.Clips:
-    """The clips of a split that can teach; UserError if there are none or they do not fit the face model."""
-    clips = pipeline.open_clips(data_dir, split)
-    kept = pipeline.Clips(usable(clips))
-    if not len(kept):
-        raise UserError(f"{data_dir}: none of its {len(clips)} {split} clips has speech and a face for a second")
-    if not kept.ppg_hash or kept[0].track.face_model != load_face_model().hash:
-        raise UserError(f"{data_dir} was prepared with another face model: run python -m vast_jax.prepare again")
-    return kept
+    def _clips(self, data_dir: str | os.PathLike, split: str) -> pipeline.Clips:
+        """The clips of a split that can teach; UserError if there are none or they do not fit the face model."""
+        clips = pipeline.open_clips(data_dir, split)
+        kept = pipeline.Clips(usable(clips))
+        if not len(kept):
+            raise UserError(f"{data_dir}: none of its {len(clips)} {split} clips has speech and a face for a second")
+        if not kept.ppg_hash or kept[0].track.face_model != load_face_model(self.face_model).hash:
+            raise UserError(f"{data_dir} was prepared with another face model: prepare it again, or use --face-model")
+        return kept
 
 
 def _lip_measures(model) -> np.ndarray:

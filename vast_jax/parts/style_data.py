@@ -29,12 +29,19 @@ def shares(clips: Sequence[Clip], grid_share: float) -> np.ndarray:
     return share / share.sum()
 
 
-def mirror(names: Sequence[str]) -> np.ndarray | None:
-    """Permutation [D] that mirrors an expression left to right; None where a parameter is not one of ARKit's."""
-    if not all(name.startswith(_ARKIT) for name in names):
+def mirror(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Permutation and sign, both [D], that mirror an expression left to right: mirrored = expression[:, index] * sign.
+
+    ARKit's parameters swap sides; correctives stay, with the other sign where they are odd. None where a name is
+    neither.
+    """
+    if not all(name.startswith((*_ARKIT, "corrective")) for name in names):
         return None
     swapped = [name.replace("Left", "*").replace("Right", "Left").replace("*", "Right") for name in names]
-    return np.array([names.index(name) for name in swapped]) if set(swapped) == set(names) else None
+    if set(swapped) != set(names):
+        return None
+    sign = [-1 if name.startswith("correctiveOdd") else 1 for name in names]
+    return np.array([names.index(name) for name in swapped]), np.array(sign, np.float32)
 
 
 class Examples:
@@ -67,7 +74,8 @@ class Examples:
         context = self._cut(prompt, prompt_start, length)
         if self.mirror is not None and rng.random() < 0.5:
             for part in (target, context):
-                part["expression"] = part["expression"][:, self.mirror]
+                index, sign = self.mirror
+                part["expression"] = part["expression"][:, index] * sign
         has_speech = {"prompt_has_speech": np.array(prompt.has_speech)}
         return target | {f"prompt_{name}": value for name, value in context.items()} | has_speech
 

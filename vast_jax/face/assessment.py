@@ -1,0 +1,178 @@
+"""How good the tracks of prepared footage are: python -m vast_jax.face.assessment --data DIR [--align DIR]
+
+Needs no truth but the detector's landmarks and, for the closing of the lips, word alignments as the GRID corpus has
+them. Prints a table, one line a folder, for the clips that were held out from training (`--split train` for others).
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from vast_jax import cli
+from vast_jax.data.builders import SPLITS, folder_of, folders, read_folder
+from vast_jax.data.clips import Clip
+from vast_jax.face.landmarks import INNER_LIPS, LIPS, OUTER_EYE_CORNERS
+from vast_jax.face.model import FaceModel, landmark_basis, load_face_model
+from vast_jax.face.overlay import landmarks_in_camera
+from vast_jax.face.rasterise import camera_of, project
+from vast_jax.files import atomic_path
+from vast_jax.media import FPS
+from vast_jax.metrics.expression import correlation
+from vast_jax.types import UserError
+
+MESH_LANDMARKS = 468  # without the irises
+LIDS = ((159, 145), (386, 374))  # middles of upper and lower lid, right and left eye
+CALM_FRAMES = 5
+STILL = 0.2  # share of a clip's frames, those that move least, on which jitter is measured
+CLOSED = 0.1  # of the clip's 95th percentile of the lip gap
+ONSET = 3  # frames by which an alignment may be wrong
+LIP_CLOSING = tuple("bpm")  # letters with which words begin whose lips close
+_UNITS_A_SECOND = 25_000  # of GRID's alignments
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Tells how good the tracks of prepared footage are."""
+
+    data: Path
+    """Folder of prepared clips."""
+    align: Path | None = None
+    """Folder of GRID's word alignments (NAME.align): how well lips close is told where one is found."""
+    split: Literal["held_out", "train", "all"] = "held_out"
+    """Which clips."""
+    face_model: Path | None = None
+    """Face model of the data; none: the one that comes with vast_jax."""
+    json: Path | None = None
+    """File for the figures, besides the printed ones."""
+
+
+def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) -> tuple[Figures, list[float]]:
+    """Figures of one clip, and the lip gap at each of its lip-closing words.
+
+    Pixels are those of the 256 crop; detected landmarks are as the detector gave them, not smoothed.
+      residual, lips: mean distance of fitted from detected landmarks, all 468 of the mesh, and those of the lips.
+      gap, slope: Pearson's correlation of the fitted with the detected gap of the inner lips, and its regression slope.
+      blink: correlation of the fitted with the detected opening of the eyes, in distances of the eye corners.
+      calm: mean expression of the five calmest frames over the 95th percentile; an expression's size is the root mean
+        square over the landmarks of how far it moves them.
+      jitter: standard deviation of a fitted landmark about its neighbours in time, in the fifth of frames that moves
+        least, from second differences.
+
+    words: (frame of the clip at which it begins, word); the gap at one is the least within 3 frames of that, in parts
+    of the clip's 95th percentile.
+    """
+    track, seen = clip.track, clip.track.valid
+    fitted = project(landmarks_in_camera(model, track), camera_of(track))[:, :MESH_LANDMARKS, :2]
+    detected = track.landmarks[:, :MESH_LANDMARKS, :2]
+    apart = np.linalg.norm(fitted - detected, axis=-1)[seen]
+    gaps = [_distance(points, *INNER_LIPS) for points in (fitted, detected)]
+    lids = [
+        sum(_distance(points, *pair) for pair in LIDS) / _distance(points, *OUTER_EYE_CORNERS)
+        for points in (fitted, detected)
+    ]
+    basis = landmark_basis(model).expression[:, :MESH_LANDMARKS]
+    moved = np.einsum("nd,dlc->nlc", track.expression[seen], basis)
+    size = np.sqrt(np.square(moved).sum(-1).mean(-1))
+    second = [np.linalg.norm(p[1:-1] - (p[2:] + p[:-2]) / 2, axis=-1).mean(-1) for p in (fitted, detected)]
+    still = np.argsort(second[1])[: max(int(len(second[1]) * STILL), 1)]
+    limit = np.quantile(gaps[0], 0.95)
+    closings = []
+    for frame, word in words:
+        around = gaps[0][max(frame - ONSET, 0) : frame + ONSET]
+        if word.startswith(LIP_CLOSING) and len(around) == 2 * ONSET:
+            closings.append(float(around.min() / limit))
+    detected_gap, fitted_gap = gaps[1][seen], gaps[0][seen]
+    figures = {
+        "residual": float(apart.mean()),
+        "lips": float(apart[:, LIPS].mean()),
+        "gap": correlation(fitted_gap, detected_gap),
+        "slope": float(np.polyfit(detected_gap, fitted_gap, 1)[0]),
+        "blink": correlation(lids[0][seen], lids[1][seen]),
+        "calm": float(np.sort(size)[:CALM_FRAMES].mean() / np.quantile(size, 0.95)),
+        # white noise of deviation s gives such a difference the deviation s * sqrt(3 / 2), in each direction
+        "jitter": float(second[0][still].mean() / np.sqrt(1.5)),
+    }
+    return figures, closings
+
+
+def retrieval(identities: np.ndarray, people: Sequence[str]) -> tuple[float, int]:
+    """Share of clips whose nearest other identity [clips, I], by cosine, is the same person's, and how many count.
+
+    Clips of people with a single one are among the candidates only.
+    """
+    people = np.array(people)
+    unit = identities / np.maximum(np.linalg.norm(identities, axis=1, keepdims=True), 1e-9)
+    likeness = unit @ unit.T
+    np.fill_diagonal(likeness, -np.inf)
+    counted = np.array([(people == person).sum() > 1 for person in people])
+    hits = people[likeness.argmax(1)] == people
+    return (float(hits[counted].mean()) if counted.any() else float("nan")), int(counted.sum())
+
+
+def read_alignment(path: Path, clip: Clip, start: int = 0) -> list[tuple[int, str]]:
+    """Words of a GRID alignment with the frames, counted from `start` of the video, at which they begin."""
+    rows = [line.split() for line in path.read_text().splitlines()]
+    words = [(round(int(row[0]) * FPS / _UNITS_A_SECOND) - start, row[2]) for row in rows if len(row) == 3]
+    return [(frame, word) for frame, word in words if word not in ("sil", "sp") and 0 <= frame < len(clip)]
+
+
+def _distance(points: np.ndarray, first: int, second: int) -> np.ndarray:
+    return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
+
+
+def report(options: Options) -> dict:
+    """Assesses all clips of the split; prints the table and returns the figures a folder.
+
+    Raises:
+      UserError: no clips, or clips of another face model.
+    """
+    model = load_face_model(options.face_model)
+    splits = SPLITS if options.split == "all" else (options.split,)
+    rows, closings, identities = defaultdict(dict), [], {}
+    for folder in folders(options.data):
+        for split in splits:
+            for clip in read_folder(folder, split):
+                if clip.track.face_model != model.hash:
+                    raise UserError(f"{options.data} was prepared with another face model: prepare it again")
+                path = options.align / f"{clip.name.split('/')[-1]}.align" if options.align else None
+                whole = len(clip) == 3 * FPS  # a GRID clip that begins later has lost its clock
+                words = read_alignment(path, clip) if path and path.is_file() and whole else ()
+                rows[folder_of(clip.name)][clip.name], closed = assess(model, clip, words)
+                closings += closed
+                identities[clip.name] = clip.person, clip.track.identity
+    if not rows:
+        raise UserError(f"{options.data} has no {options.split} clips")
+    names = list(next(iter(next(iter(rows.values())).values())))
+    print(f"{'folder':24} {'clips':>5} " + " ".join(f"{name:>8}" for name in names))
+    result = {}
+    for folder, clips in rows.items():
+        result[folder] = {name: float(np.mean([figures[name] for figures in clips.values()])) for name in names}
+        print(f"{folder:24} {len(clips):5} " + " ".join(f"{value:8.3f}" for value in result[folder].values()))
+    if closings:
+        share = float(np.mean(np.array(closings) < CLOSED))
+        result["lips closed"] = {"share": share, "words": len(closings), "mean gap": float(np.mean(closings))}
+        print(f"lips closed at word-initial {', '.join(LIP_CLOSING)}: {share:.1%} of {len(closings)} words")
+    people, vectors = zip(*identities.values(), strict=True)
+    share, count = retrieval(np.array(vectors), people)
+    result["retrieval"] = {"share": share, "clips": count}
+    print(f"nearest identity is the same person's: {share:.1%} of {count} clips, {len(vectors)} candidates")
+    if options.json:
+        with atomic_path(options.json) as part:
+            part.write_text(json.dumps(result | {"clips": rows}, indent=1) + "\n")
+    return result
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command."""
+    cli.run(lambda: report(cli.parse(Options, argv, prog="python -m vast_jax.face.assessment")))
+
+
+if __name__ == "__main__":
+    main()
