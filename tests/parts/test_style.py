@@ -1,6 +1,7 @@
 """Style transfer is trained here on made-up talkers: the jaw follows the speech, the smile the talker."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -8,9 +9,11 @@ import optax
 import pytest
 
 from vast_jax import checkpoint
+from vast_jax.config import read_config
 from vast_jax.data import pipeline
 from vast_jax.data.clips import Clip
-from vast_jax.face.model import landmark_basis, load_face_model
+from vast_jax.face.correctives import MESH_LANDMARKS, Spreader
+from vast_jax.face.model import landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.metrics import landmarks as metrics_landmarks
 from vast_jax.models.style_transfer import load_style_model
 from vast_jax.parts import style_data
@@ -151,6 +154,42 @@ def test_clips_of_another_face_model_are_refused(monkeypatch):
     monkeypatch.setattr(pipeline, "open_clips", lambda data_dir, split="train": pipeline.Clips([other]))
     with pytest.raises(UserError, match="face model"):
         SMALL.constants("anywhere")
+
+
+@pytest.fixture
+def face233(tmp_path):
+    """The shipped head with random smooth shapes up to the paper's 233 parameters."""
+    bare = without_learned(FACE)
+    count = 233 - len(bare.expression_names)
+    fields = np.random.default_rng(0).normal(0, 0.4, (count, MESH_LANDMARKS, 3))
+    shapes = Spreader(bare)(fields)
+    names = [f"corrective{k:03d}" for k in range(count)]
+    path = tmp_path / "head233.npz"
+    save_face_model(path, bare.extended(np.zeros((0, *bare.neutral.shape)), shapes, names))
+    return path
+
+
+def test_the_papers_preset_has_85_strong_and_148_weak_parameters(face233, monkeypatch):
+    preset = read_config(Path(__file__).parents[2] / "configs" / "style_paper.py").part
+    face = load_face_model(face233)
+    clip = _clip("a/b/c", "x", 0.1, frames=48)
+    expression = np.random.default_rng(0).normal(0, 0.1, (48, 233)).astype(np.float32)
+    track = clip.track._replace(expression=expression, face_model=face.hash)
+    clips = pipeline.Clips([dataclasses.replace(clip, track=track)])
+    monkeypatch.setattr(pipeline, "open_clips", lambda data_dir, split="train": clips)
+    small = dataclasses.replace(
+        preset, face_model=str(face233), encoder_channels=(8, 8, 8, 8), encoder_state=8, strong_width=16,
+        strong_layers=1, weak_width=16, window=24,
+    )  # fmt: skip
+    constants = small.constants("anywhere")
+    assert (len(constants["strong"]), len(constants["weak"])) == (85, 148)
+    part, batch = small.part(constants), next(iter(small.dataset("anywhere", "train", 2, 0)))
+    assert batch["expression"].shape == (2, 24, 233)
+    params = jax.jit(part.init)(jax.random.key(0), batch)
+    loss, grads = jax.jit(jax.value_and_grad(lambda p: part.losses["style"](p, batch, jax.random.key(1), 0.5)[0]))(
+        params
+    )
+    assert np.isfinite(loss) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
 
 
 @pytest.mark.slow

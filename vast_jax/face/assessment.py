@@ -95,7 +95,7 @@ def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) 
         "gap": correlation(fitted_gap, detected_gap),
         "slope": float(np.polyfit(detected_gap, fitted_gap, 1)[0]),
         "blink": correlation(lids[0][seen], lids[1][seen]),
-        "calm": float(np.sort(size)[:CALM_FRAMES].mean() / np.quantile(size, 0.95)),
+        "calm": float(np.sort(size)[:CALM_FRAMES].mean() / max(np.quantile(size, 0.95), 1e-9)),
         # white noise of deviation s gives such a difference the deviation s * sqrt(3 / 2), in each direction
         "jitter": float(second[0][still].mean() / np.sqrt(1.5)),
     }

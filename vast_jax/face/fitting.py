@@ -132,8 +132,8 @@ def fit_frames(
 def fit_identity(fixed: Problem, pose: Pose, target: Array, prior: Array, iterations: Array = 8) -> tuple[Array, Pose]:
     """One identity [I] shared by N frames, together with their expressions and poses; target [N, 478, 2] pixels.
 
-    `prior` [N, D] takes the place of the problem's own: high where a face is thought to be at rest. The frames meet only
-    in the identity, so each step eliminates them one by one (Schur complement).
+    `prior` [N, D] takes the place of the problem's own: high where a face is thought to be at rest. The frames meet
+    only in the identity, so each step eliminates them one by one (Schur complement).
     """
     count = fixed.identity.shape[0]
 
@@ -187,7 +187,7 @@ def _project(camera: Camera, points: Array) -> Array:
 
 
 def _linearise(fixed: Problem, person: Array, pose: Pose, target: Array) -> tuple[Array, Array, Array]:
-    """One frame: residual [2 (478 + pairs)], d pixels / d head point [478, 2, 3], the residual's Jacobian [-1, D + 6]."""
+    """One frame: residual [2 (478 + pairs)], d pixels / d head point [478, 2, 3], its Jacobian [2 (...), D + 6]."""
     head = person + jnp.einsum("d,dlc->lc", pose.expression, fixed.expression)
     turned = head @ pose.rotation.T
     x, y, z = (turned + pose.translation).T
@@ -206,7 +206,7 @@ def _linearise(fixed: Problem, person: Array, pose: Pose, target: Array) -> tupl
 
 
 def _with_gaps(rows: Array) -> Array:
-    """Weighted rows [478, 2, ...] of the landmarks and, behind them, of the gaps of PAIRS, all of whose ends are sharp."""
+    """Weighted rows [478, 2, ...] of the landmarks, and behind them the gaps of PAIRS, whose ends are all sharp."""
     gaps = (rows[PAIRS[:, 0]] - rows[PAIRS[:, 1]]) * (SIGMA_SHARP / SIGMA_GAP)
     return jnp.concatenate([rows, gaps])
 
