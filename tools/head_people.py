@@ -99,4 +99,5 @@ def principal_components(people: np.ndarray, weight: np.ndarray, count: int) -> 
     weighted = (people * weight[:, None]).reshape(len(people), -1)
     _, vectors = np.linalg.eigh(weighted @ weighted.T)
     scores = vectors[:, ::-1][:, :count] * np.sqrt(len(people))  # unit variance
+    scores *= np.sign(scores[np.abs(scores).argmax(0), np.arange(count)])  # else libraries differ in the signs
     return np.einsum("pk,pvc->kvc", scores, people, optimize=True) / len(people)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from vast_jax.face.fitting import CHUNK, Pose, Problem, fit_frames, fit_identity, initial_pose, problem
 from vast_jax.face.gaze import fit_gaze
@@ -52,11 +53,7 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
 
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian of `sigma` frames along the first axis, edges repeated."""
-    radius = max(1, round(4 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).astype(values.dtype)
-    padded = np.concatenate([values[:1].repeat(radius, 0), values, values[-1:].repeat(radius, 0)])
-    return sum(weight * padded[i : i + len(values)] for i, weight in enumerate(kernel))
+    return gaussian_filter1d(values, sigma, axis=0, mode="nearest")
 
 
 def rotation_vectors(matrices: np.ndarray) -> np.ndarray:
