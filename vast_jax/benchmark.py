@@ -22,9 +22,10 @@ import numpy as np
 from vast_jax import __version__, audio, cli, media
 from vast_jax.avatar import load_avatar
 from vast_jax.data.pipeline import open_clips
+from vast_jax.face.clip_fit import fit_clip
 from vast_jax.face.landmarks import CROP, Landmarker
 from vast_jax.face.rasterise import Camera, camera_of, mesh_images, place
-from vast_jax.face.tracking import FOCAL, fit
+from vast_jax.face.tracking import FOCAL
 from vast_jax.generate import Models, load_models, perform
 from vast_jax.head_avatar import HeadAvatar
 from vast_jax.media import FPS
@@ -142,8 +143,8 @@ def _faces(models: Models, footage: Footage) -> list[Timing]:
         found = [landmarker.detect(frame) for frame in footage.frames]
     seen = np.array([bool(faces) for faces in found])
     landmarks = np.stack([faces[0] for faces in found if faces])[np.maximum(np.cumsum(seen) - 1, 0)]
-    tracking = time_stage("face tracking", count, lambda: fit(models.face, landmarks, seen, footage.camera))
-    track = fit(models.face, landmarks, seen, footage.camera)
+    tracking = time_stage("face tracking", count, lambda: fit_clip(models.face, landmarks, seen, footage.camera))
+    track = fit_clip(models.face, landmarks, seen, footage.camera)
 
     def draw() -> np.ndarray:
         vertices = place(models.face, *track)

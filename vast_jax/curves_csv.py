@@ -17,6 +17,7 @@ from vast_jax.types import UserError
 
 LID = "Lid"  # LidEyeLookDownLeft, LidEyeBlinkLeft, ...: the model's own, where the column of ARKit's name is converted
 CONVERTED = (*LOOKS, *arkit.LIDS)
+SIGNED = "Signed"  # SignedMouthClose, ...: a shape that goes below 0, where the column of ARKit's name stops
 TIME = "Time"  # seconds: tells the rate where timecodes cannot
 DEFAULT_FPS = 60  # the app's own
 RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120)
@@ -26,9 +27,11 @@ def write_csv(path: Path, model: FaceModel, curves: Curves, arkit_only: bool = F
     """Writes curves, six decimals; `arkit_only` leaves out our own columns, which stand after the 63 of the app."""
     own = {name.lower(): curves.expression[:, i] for i, name in enumerate(model.expression_names)}
     nothing = np.zeros(len(curves.expression), np.float32)
-    shapes = {name: np.clip(own.pop(name.lower(), nothing), 0, 1) for name in SHAPES}
+    whole = {name: own.pop(name.lower(), nothing) for name in SHAPES}
+    shapes = {name: np.clip(values, 0, 1) for name, values in whole.items()}
     further = {TIME: np.arange(len(nothing)) / float(curves.fps)}
     further |= {LID + name: shapes[name] for name in CONVERTED}
+    further |= {SIGNED + name: values for name, values in whole.items() if values.min(initial=0) < 0}
     shapes |= {name: np.minimum(shapes[name] / shut, 1) for name, shut in arkit.closing_blinks(model).items()}
     if curves.gaze.any():
         shapes |= arkit.looks(curves.gaze)
@@ -65,7 +68,8 @@ def read_csv(
       UserError: no such file, no column of a known name, a cell that is no number, or time that does not rise.
     """
     names, rows, numbers = _read_cells(path)
-    known = {_plain(name) for name in (*SHAPES, *ANGLES, *(LID + name for name in CONVERTED), *model.expression_names)}
+    ours = (*(LID + name for name in CONVERTED), *(SIGNED + name for name in SHAPES))
+    known = {_plain(name) for name in (*SHAPES, *ANGLES, *ours, *model.expression_names)}
     clocks = [name for name in ("time", "seconds", "timecode") if name in names]
     if not known & set(names):
         raise UserError(f"{path}: no column of a known name, like JawOpen or mouthSmile_L; is it a CSV of face curves?")
@@ -104,7 +108,8 @@ def _curves(path: Path, model: FaceModel, columns: dict, count: int, rate: Fract
     if np.abs(angles).max() > 2 * np.pi:
         say("angles taken as degrees")
         angles = np.radians(angles)
-    own = {_plain(name): _plain(LID + name) for name in CONVERTED}
+    lids = {_plain(name): _plain(LID + name) for name in CONVERTED}
+    own = lids | {_plain(name): _plain(SIGNED + name) for name in SHAPES if _plain(SIGNED + name) in columns}
     shut = {_plain(name): value for name, value in arkit.closing_blinks(model).items()}
     expression = np.zeros((count, len(model.expression_names)), np.float32)
     for i, name in enumerate(map(_plain, model.expression_names)):
@@ -113,7 +118,7 @@ def _curves(path: Path, model: FaceModel, columns: dict, count: int, rate: Fract
         elif name in columns:
             expression[:, i] = scale * shut.get(name, 1) * columns[name]
     gaze = angles[:, [3, 4, 6, 7]]
-    if not gaze.any() and not set(own.values()) & set(columns):
+    if not gaze.any() and not set(lids.values()) & set(columns):
         look = {name: scale * columns.get(_plain(name), np.zeros(count)) for name in LOOKS}
         gaze = arkit.gaze(look)
     rotation = arkit.rotation(angles[:, :3])
