@@ -19,6 +19,7 @@ from vast_jax import __version__, avatar, cli, curves, media
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
 from vast_jax.caching import use_compilation_cache
 from vast_jax.curves_csv import read_csv
+from vast_jax.face.following import check_choice
 from vast_jax.generate import Avatar, Models, Performance, load_models, loop, perform
 from vast_jax.head_avatar import HeadAvatar
 from vast_jax.prompt import read_prompt, save_style
@@ -62,7 +63,7 @@ class Args:
     curves_fps: float = 30.0
     """frames a second of --save-curves and --save-gltf"""
     face: str = "largest"
-    """which face to follow in a prompt or template with several"""
+    """which face to follow in a prompt or template with several: largest, central, left, right, or a number"""
     seed: int = 0
     """of the decoder's randomness"""
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -84,6 +85,7 @@ def infer(args: Args) -> None:
         raise UserError("--template needs --avatar: the built-in head has no footage")
     if args.performance and (args.prompt or args.save_style):
         raise UserError("--performance is played as it is: it goes without --prompt and --save-style")
+    check_choice(args.face)
     rate = curves.frame_rate(args.curves_fps)
     sound, demo = None, None if args.performance else DEMO_SPEECH  # curves alone play in silence
     if spoken := args.speech or demo:

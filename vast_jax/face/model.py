@@ -97,7 +97,8 @@ def load_face_model(path: str | PathLike | None = None) -> FaceModel:
             arrays = dict(file)
         return face_model(arrays, str(arrays["hash"]) if "hash" in arrays else sha256(path))
     except (KeyError, *UNREADABLE) as error:
-        raise UserError(f"{path} is not a readable face model ({error}); reinstall vast_jax or name another") from error
+        why = "not an .npz file" if "pickle" in str(error) else error
+        raise UserError(f"{path} is not a readable face model ({why}); reinstall vast_jax or name another") from error
 
 
 def face_model(arrays: dict[str, np.ndarray], hash: str) -> FaceModel:
