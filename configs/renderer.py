@@ -4,9 +4,7 @@
     python train.py configs/renderer.py --data DIR --workdir RUN
     python infer.py --avatar RUN/export
 
-12 minutes of GRID s1: an estimated 40 minutes on two idle cores. The figures in the README are those of 1,507 steps of
-this, all on L1, and 498 more from their weights (--init-from) with --part.adversarial-from 0.5
---part.learning-rate 3e-4.
+12 minutes of GRID s1: 37 minutes on one core. The figures in the README are those of this config as it stands.
 """
 
 from vast_jax.parts.renderer import RendererPart
