@@ -36,7 +36,7 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
     """
     basis = landmark_basis(model)
     fixed = problem(model, basis, camera)
-    target = smooth(landmarks[..., :2].astype(np.float32), LANDMARK_SIGMA)
+    target = smooth(np.asarray(landmarks[..., :2], np.float32), LANDMARK_SIGMA)
     identity, start = _identity(fixed, target, np.asarray(valid, bool))
     pose = _in_chunks(fixed, identity, start, target, free_pose=1.0)
     # A head is heavy: its pose is smoothed, and the expression fitted again to what that leaves.

@@ -234,8 +234,7 @@ def longest(found: list[slice]) -> slice:
 
 
 def bridge(landmarks: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Landmarks [N, 478, 3] of one stretch, interpolated where not `seen` between frames that are."""
-    landmarks = landmarks.copy()
+    """Interpolates landmarks [N, 478, 3] of one stretch where not `seen` between frames that are; in place."""
     for before, after in pairwise(np.flatnonzero(seen)):
         weight = (np.arange(before + 1, after) - before)[:, None, None] / (after - before)
         landmarks[before + 1 : after] = (1 - weight) * landmarks[before] + weight * landmarks[after]

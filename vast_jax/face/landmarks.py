@@ -86,9 +86,9 @@ def crop_box(landmarks: np.ndarray) -> np.ndarray:
     return np.round([*corner, max(scale * CROP, 8)]).astype(np.float32)
 
 
-def to_crop(landmarks: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """[..., 478, 3] from source pixels to crop pixels (z scaled alike)."""
-    moved = np.asarray(landmarks, np.float32) - np.array([box[0], box[1], 0], np.float32)
+def to_crop(landmarks: np.ndarray, box: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """[..., 478, 3] float32 from source pixels to crop pixels (z scaled alike), in `out` if given."""
+    moved = np.subtract(np.asarray(landmarks, np.float32), np.array([box[0], box[1], 0], np.float32), out=out)
     moved *= np.float32(CROP / box[2])
     return moved
 

@@ -71,7 +71,9 @@ class Stretches:
 
     def __iter__(self) -> Iterator[tuple[FaceTrack, Crops]]:
         for run in self.kept:
-            yield _fit(self.path, self.model, self.info, self.found, run)
+            landmarks, seen = self.found.landmarks[run], self.found.seen[run]
+            stretch = self.found._replace(landmarks=bridge(landmarks.copy(), seen), seen=seen)
+            yield _fit(self.path, self.model, self.info, stretch, run.start)
 
 
 def track_video(
@@ -89,7 +91,9 @@ def track_video(
     length = run.stop - run.start
     if length < MIN_FRAMES or (found.seen.mean() < 0.5 and length < MIN_STRETCH):
         raise _no_face(Path(path), found)
-    track, crops = _fit(Path(path), model, info, found, run)
+    # Bridged and brought to the crop in place: landmarks are 9 MB a minute.
+    stretch = found._replace(landmarks=bridge(found.landmarks[run], found.seen[run]), seen=found.seen[run])
+    track, crops = _fit(Path(path), model, info, stretch, run.start)
     if track.crop[2] < MIN_CROP:
         raise UserError(f"{path}: {_too_small(track.crop)}: show the face larger")
     return track, crops
@@ -136,22 +140,21 @@ def _find(path: Path, landmarker: Landmarker | None, face: str) -> tuple[VideoIn
     return info, found._replace(size=(info.width, info.height))
 
 
-def _fit(path: Path, model: FaceModel, info: VideoInfo, found: SeenFace, run: slice) -> tuple[FaceTrack, Crops]:
-    landmarks = bridge(found.landmarks[run], found.seen[run])
-    box = crop_box(landmarks)
+def _fit(path: Path, model: FaceModel, info: VideoInfo, stretch: SeenFace, start: int) -> tuple[FaceTrack, Crops]:
+    """Fits a stretch without gaps, which begins at frame `start` of the video and lends its landmarks."""
+    box = crop_box(stretch.landmarks)
     track = FaceTrack(
         *(None,) * 5,
-        landmarks=to_crop(landmarks, box),
-        valid=found.seen[run],
+        landmarks=to_crop(stretch.landmarks, box, out=stretch.landmarks),
+        valid=stretch.seen,
         crop=box,
-        source_size=np.array(found.size, np.int32),
-        focal=FOCAL * max(found.size),
+        source_size=np.array(stretch.size, np.int32),
+        focal=FOCAL * max(stretch.size),
         fps=float(info.fps),
         face_model=model.hash,
     )
-    del landmarks  # 9 MB a minute
     fitted = fit_clip(model, track.landmarks, track.valid, camera_of(track))
-    return track._replace(**fitted._asdict()), Crops(path, box, run.start, run.stop - run.start, found.size)
+    return track._replace(**fitted._asdict()), Crops(path, box, start, len(stretch.seen), stretch.size)
 
 
 def _no_face(path: Path, found: SeenFace) -> UserError:

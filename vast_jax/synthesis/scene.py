@@ -16,6 +16,9 @@ from vast_jax.synthesis.speech import CLOSED, RATE, Phone, closure, mouth_shapes
 from vast_jax.types import UserError
 
 Realism = Literal["clean", "realistic", "hard"]
+# Standard deviation of identities drawn: fits to 105 clips of 80 people have 0.6 in the strongest parameters and in the
+# learned ones, 0.3 elsewhere. At 1, skulls come out odd, for the basis spans people of every age, weight and origin.
+PEOPLE = 0.6
 INTEROCULAR = 63.0  # mm
 MINIMUM_SIDE = 32  # pixels
 
@@ -92,7 +95,7 @@ def random_scene(
     n_frames = max(1, round(seconds * FPS))
     times = np.arange(n_frames) / FPS
     person = rng if person is None else person
-    identity = person.normal(size=len(model.identity_basis)).astype(np.float32)
+    identity = PEOPLE * person.normal(size=len(model.identity_basis)).astype(np.float32)
     look, backdrop = random_look(person), random_backdrop(person)
     eye_distance = person.uniform(0.125, 0.2) * min(size) if eye_distance is None else eye_distance
     shift = person.uniform([-0.06, -0.06], [0.06, 0.02]) * min(size)  # of the eyes from the picture's middle
