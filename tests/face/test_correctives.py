@@ -16,6 +16,7 @@ from vast_jax.face.model import (
     without_learned,
 )
 from vast_jax.face.rasterise import Camera, project, rotation_matrix
+from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.types import UserError
 
 CAMERA = Camera(420.0, 128.0, 128.0)
@@ -34,12 +35,12 @@ def mirror(bare):
 
 @pytest.fixture(scope="module")
 def spread(bare):
-    return correctives.Spreader(bare)
+    return Spreader(bare)
 
 
 def bump(bare, centre: int, direction, width: float = 12.0) -> np.ndarray:
     """A smooth displacement [468, 3] about a landmark, 3 mm at most."""
-    points = landmark_basis(bare).neutral[: correctives.MESH_LANDMARKS]
+    points = landmark_basis(bare).neutral[:MESH_LANDMARKS]
     distance = np.linalg.norm(points - points[centre], axis=1)
     return 3 * np.exp(-((distance / width) ** 2))[:, None] * np.asarray(direction, float)
 
@@ -79,7 +80,7 @@ def test_asking_for_more_shapes_than_there_are_is_refused(mirror, bare):
 
 def test_spreading_passes_the_landmarks_and_keeps_the_lips_apart(spread, bare):
     upper, lower = INNER_LIPS
-    field = np.zeros((correctives.MESH_LANDMARKS, 3))
+    field = np.zeros((MESH_LANDMARKS, 3))
     ring = [13, 312, 311, 310, 82, 81, 80, 0, 267, 269, 37, 39]  # of the upper lip
     field[ring] = [0, -2.0, 0]
     moved = spread(field[None])[0]
@@ -94,17 +95,17 @@ def test_spreading_passes_the_landmarks_and_keeps_the_lips_apart(spread, bare):
 
 def test_the_landmark_offset_is_found_and_people_count_alike():
     rng = np.random.default_rng(1)
-    offset = rng.normal(0, 1, (correctives.MESH_LANDMARKS, 3))
+    offset = rng.normal(0, 1, (MESH_LANDMARKS, 3))
     rotations = rotation_matrix(rng.normal(0, 0.4, (20, 3)))
-    slopes = 2.0 * np.broadcast_to(np.eye(3)[:2], (20, correctives.MESH_LANDMARKS, 2, 3)) @ rotations[:, None]
+    slopes = 2.0 * np.broadcast_to(np.eye(3)[:2], (20, MESH_LANDMARKS, 2, 3)) @ rotations[:, None]
 
     def clip(known):
         residual = np.einsum("nlij,lj->nli", slopes, known)
-        return correctives.Leftover(np.zeros((20, correctives.MESH_LANDMARKS, 3)), slopes, residual, 0.0)
+        return correctives.Leftover(np.zeros((20, MESH_LANDMARKS, 3)), slopes, residual, 0.0)
 
     found = correctives.landmark_offset([clip(offset)], ["a"])
-    assert np.abs(found[: correctives.MESH_LANDMARKS] - offset).mean() < 0.2  # the ridge pulls a little
-    assert not found[correctives.MESH_LANDMARKS :].any()
+    assert np.abs(found[:MESH_LANDMARKS] - offset).mean() < 0.2  # the ridge pulls a little
+    assert not found[MESH_LANDMARKS:].any()
     many = correctives.landmark_offset([clip(offset)] * 3 + [clip(-offset)], ["a", "a", "a", "b"])
     assert np.abs(many).max() < 1e-5
 

@@ -12,8 +12,8 @@ from vast_jax import checkpoint
 from vast_jax.config import read_config
 from vast_jax.data import pipeline
 from vast_jax.data.clips import Clip
-from vast_jax.face.correctives import MESH_LANDMARKS, Spreader
 from vast_jax.face.model import landmark_basis, load_face_model, save_face_model, without_learned
+from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.metrics import landmarks as metrics_landmarks
 from vast_jax.models.style_transfer import load_style_model
 from vast_jax.parts import style_data

@@ -20,12 +20,12 @@ from vast_jax.face.landmarks import INNER_LIPS, LIPS, OUTER_EYE_CORNERS
 from vast_jax.face.model import FaceModel, landmark_basis, load_face_model
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import camera_of, project
+from vast_jax.face.spreading import MESH_LANDMARKS
 from vast_jax.files import atomic_path
 from vast_jax.media import FPS
 from vast_jax.metrics.expression import correlation
 from vast_jax.types import UserError
 
-MESH_LANDMARKS = 468  # without the irises
 LIDS = ((159, 145), (386, 374))  # middles of upper and lower lid, right and left eye
 CALM_FRAMES = 5
 STILL = 0.2  # share of a clip's frames, those that move least, on which jitter is measured
