@@ -2,12 +2,8 @@
 
 import numpy as np
 
+from vast_jax.face.anatomy import smoothstep
 from vast_jax.face.model import PART_NAMES
-
-
-def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def hair_height(azimuth: np.ndarray) -> np.ndarray:

@@ -20,11 +20,9 @@ from PIL import Image
 from scipy import sparse
 
 from vast_jax.face.correspondence import embed_landmarks
-from vast_jax.face.model import ASSET
-from vast_jax.files import atomic_path, sha256
+from vast_jax.face.model import ASSET, ORIGIN_FROM_EYES, PUPIL_DISTANCE, space_hash
+from vast_jax.files import atomic_path
 
-PUPIL_DISTANCE = 63.0  # mm, adult mean
-ORIGIN_FROM_EYES = np.array([0.0, 25.0, 70.0])  # mm, head frame: from the middle of the eyes to the middle of the head
 BUST = (1.75, 5.35)  # decimetres, base mesh: half width and lowest height of what is kept of the body
 TEETH_SHIFT = {  # mm, head frame: MakeHuman hides the upper teeth behind the lip, where no smile shows them
     "upper_teeth": (0.0, 6.5, -2.5),
@@ -136,8 +134,8 @@ def make(source: Source) -> dict[str, np.ndarray]:
         **{f"paint_{name}": value.astype(np.float16) for name, value in paint.items()},
     }
     arrays["paint_occlusion"] = ambient_occlusion(arrays).astype(np.float16)
-    space = b"".join(arrays[name].tobytes() for name in ("expression_names", "identity_basis", "expression_basis"))
-    return arrays | {"hash": np.array(sha256(space))}
+    space = space_hash(*(arrays[name] for name in ("expression_names", "identity_basis", "expression_basis")))
+    return arrays | {"hash": np.array(space)}
 
 
 def main() -> None:

@@ -5,11 +5,10 @@ camera, in the order yaw about y, then pitch about x, then roll about z: positiv
 positive pitch down, positive roll towards the subject's right shoulder.
 """
 
-import cv2
 import numpy as np
 
 from vast_jax.face.model import FaceModel, landmarks
-from vast_jax.face.rasterise import rotation_matrix
+from vast_jax.face.rasterise import rotation_matrix, rotation_vectors
 
 _EYE = ("EyeBlink", "EyeLookDown", "EyeLookIn", "EyeLookOut", "EyeLookUp", "EyeSquint", "EyeWide")
 _MOUTH = (
@@ -57,7 +56,7 @@ def rotation(angles: np.ndarray) -> np.ndarray:
     """Head rotations [N, 3], axis-angle in our axes, of yaw, pitch and roll [N, 3]."""
     yaw, pitch, roll = (rotation_matrix(angles[:, [i]] * axis) for i, axis in enumerate(np.eye(3)[[1, 0, 2]]))
     matrices = TO_ARKIT @ yaw @ pitch @ roll @ TO_ARKIT
-    return np.stack([cv2.Rodrigues(matrix)[0][:, 0] for matrix in matrices]).astype(np.float32)
+    return rotation_vectors(matrices)
 
 
 def looks(gaze: np.ndarray) -> dict[str, np.ndarray]:

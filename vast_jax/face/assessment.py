@@ -16,7 +16,7 @@ import numpy as np
 from vast_jax import cli
 from vast_jax.data.builders import SPLITS, folder_of, folders, read_folder
 from vast_jax.data.clips import Clip
-from vast_jax.face.landmarks import INNER_LIPS, LIPS, OUTER_EYE_CORNERS
+from vast_jax.face.landmarks import INNER_LIPS, LIPS
 from vast_jax.face.model import FaceModel, landmark_basis, load_face_model
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import camera_of, project
@@ -24,6 +24,7 @@ from vast_jax.face.spreading import MESH_LANDMARKS
 from vast_jax.files import atomic_path
 from vast_jax.media import FPS
 from vast_jax.metrics.expression import correlation
+from vast_jax.metrics.landmarks import interocular
 from vast_jax.types import UserError
 
 LIDS = ((159, 145), (386, 374))  # middles of upper and lower lid, right and left eye
@@ -73,10 +74,7 @@ def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) 
     detected = track.landmarks[:, :MESH_LANDMARKS, :2]
     apart = np.linalg.norm(fitted - detected, axis=-1)[seen]
     gaps = [_distance(points, *INNER_LIPS) for points in (fitted, detected)]
-    lids = [
-        sum(_distance(points, *pair) for pair in LIDS) / _distance(points, *OUTER_EYE_CORNERS)
-        for points in (fitted, detected)
-    ]
+    lids = [sum(_distance(points, *pair) for pair in LIDS) / interocular(points) for points in (fitted, detected)]
     basis = landmark_basis(model).expression[:, :MESH_LANDMARKS]
     moved = np.einsum("nd,dlc->nlc", track.expression[seen], basis)
     size = np.sqrt(np.square(moved).sum(-1).mean(-1))

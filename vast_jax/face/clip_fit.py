@@ -2,14 +2,13 @@
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from vast_jax.face.fitting import CHUNK, Pose, Problem, fit_frames, fit_identity, initial_pose, problem
 from vast_jax.face.gaze import fit_gaze
 from vast_jax.face.model import FaceModel, landmark_basis
-from vast_jax.face.rasterise import Camera
+from vast_jax.face.rasterise import Camera, rotation_matrix, rotation_vectors
 
 LANDMARK_SIGMA = 0.4  # frames; more blurs the closing of the lips (at .6 their gap loses a twentieth of its range)
 POSE_SIGMA = 1.0  # frames
@@ -42,7 +41,7 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
     # A head is heavy: its pose is smoothed, and the expression fitted again to what that leaves.
     rotation = smooth(rotation_vectors(pose.rotation), POSE_SIGMA)
     translation = smooth(pose.translation, POSE_SIGMA)
-    matrices = np.stack([cv2.Rodrigues(vector.astype(np.float64))[0] for vector in rotation]).astype(np.float32)
+    matrices = rotation_matrix(rotation).astype(np.float32)
     pose = _in_chunks(
         fixed, identity, Pose(pose.expression, matrices, translation), target, free_pose=0.0, iterations=4
     )
@@ -54,11 +53,6 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian of `sigma` frames along the first axis, edges repeated."""
     return gaussian_filter1d(values, sigma, axis=0, mode="nearest")
-
-
-def rotation_vectors(matrices: np.ndarray) -> np.ndarray:
-    """Axis-angle [N, 3] of rotation matrices [N, 3, 3]."""
-    return np.stack([cv2.Rodrigues(np.asarray(m, np.float64))[0][:, 0] for m in matrices]).astype(np.float32)
 
 
 def _identity(fixed: Problem, target: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, Pose]:

@@ -28,6 +28,7 @@ from vast_jax.data.pipeline import open_clips
 from vast_jax.face.clip_fit import fit_clip
 from vast_jax.face.fitting import landmark_weights
 from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_model, save_face_model, without_learned
+from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import Camera, camera_of, project, rotation_matrix
 from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.types import UserError
@@ -98,17 +99,12 @@ def leftover(model: FaceModel, clip: Observed) -> Leftover:
     fit = fit_clip(model, clip.landmarks, clip.valid, clip.camera)
     known = np.flatnonzero(clip.valid)
     frames = known[np.unique(np.linspace(0, len(known) - 1, FRAMES).round().astype(int))]
-    basis = landmark_basis(model)
-    head = basis.neutral + np.einsum("i,ilc->lc", fit.identity, basis.identity)
-    head = head + np.einsum("nd,dlc->nlc", fit.expression[frames], basis.expression)
-    rotation = rotation_matrix(fit.rotation[frames])
-    points = np.einsum("nij,nlj->nli", rotation, head) + fit.translation[frames, None]
-    points = points[:, :MESH_LANDMARKS]
+    points = landmarks_in_camera(model, fit, frames)[:, :MESH_LANDMARKS]
     residual = clip.landmarks[frames, :MESH_LANDMARKS, :2] - project(points, clip.camera)[..., :2]
     x, y, z = np.moveaxis(points, -1, 0)
     zero, scale = np.zeros_like(z), clip.camera.focal / z
     slopes = [np.stack([zero + 1, zero, -x / z], -1), np.stack([zero, zero + 1, -y / z], -1)]
-    slopes = scale[..., None, None] * np.stack(slopes, -2) @ rotation[:, None]
+    slopes = scale[..., None, None] * np.stack(slopes, -2) @ rotation_matrix(fit.rotation[frames])[:, None]
     gram = slopes @ slopes.swapaxes(-1, -2)
     fields = (slopes.swapaxes(-1, -2) @ np.linalg.solve(gram, residual[..., None]))[..., 0]
     return Leftover(fields, slopes, residual, float(np.linalg.norm(residual, axis=-1).mean()))

@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from vast_jax.face.model import PART_NAMES
+from vast_jax.face.model import ORIGIN_FROM_EYES, PART_NAMES, PUPIL_DISTANCE
 from vast_jax.types import UserError
 
 UP, FRONT = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
-PUPIL_DISTANCE = 63.0  # mm, adult mean
-ORIGIN_FROM_EYES = np.array([0.0, 25.0, 70.0])  # mm, head frame: from the middle of the eyes to the middle of the head
 EYEBALL = 12.0  # mm, radius of an eyeball that is added
 LARGEST_OFFSET = 150.0  # mm: no shape moves a vertex further; a full head is as far away from zero
 SMALLEST_OFFSET = 0.01  # mm, of the most active shape

@@ -18,8 +18,8 @@ from vast_jax.face import ict_facekit
 from vast_jax.face.anatomy import bare, dress
 from vast_jax.face.correspondence import Correspondence, describe, find_correspondence
 from vast_jax.face.foreign_mesh import FRONT, UP, check_arrays, compact, kinds, outwards, to_head_frame, with_eyeballs
-from vast_jax.face.model import UNREADABLE, face_model, landmarks
-from vast_jax.files import atomic_path, sha256
+from vast_jax.face.model import UNREADABLE, face_model, landmarks, space_hash
+from vast_jax.files import atomic_path
 from vast_jax.types import UserError
 
 OPEN = 0.5  # of jaw_open, where the lips are told from the mouth
@@ -97,8 +97,8 @@ def face_model_arrays(
     for key in arrays:
         if key.startswith("paint_") or key in ("identity_basis", "expression_basis"):
             arrays[key] = arrays[key].astype(np.float16)
-    space = b"".join(arrays[key].tobytes() for key in ("expression_names", "identity_basis", "expression_basis"))
-    return arrays | found.arrays | {"hash": np.array(sha256(space))}, found
+    space = space_hash(*(arrays[key] for key in ("expression_names", "identity_basis", "expression_basis")))
+    return arrays | found.arrays | {"hash": np.array(space)}, found
 
 
 def _dressed(

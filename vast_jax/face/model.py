@@ -18,6 +18,8 @@ from vast_jax.files import atomic_path, sha256
 from vast_jax.types import Array, UserError
 
 ASSET = Path(__file__).parent.parent / "assets" / "head.npz"
+PUPIL_DISTANCE = 63.0  # mm, adult mean
+ORIGIN_FROM_EYES = np.array([0.0, 25.0, 70.0])  # mm, head frame: from the middle of the eyes to the middle of the head
 PART_NAMES = (
     "skin",
     "lips",
@@ -68,7 +70,7 @@ class FaceModel:
             expression_basis=expression.astype(np.float32),
             expression_names=names,
             expression_low=np.r_[self.expression_low, -np.ones(len(expression_names))].astype(np.float32),
-            hash=sha256(b"".join([np.array(names).tobytes(), identity.tobytes(), expression.tobytes()])),
+            hash=space_hash(np.array(names), identity, expression),
             learned_identity=self.learned_identity + len(identity) - len(self.identity_basis),
             learned_expression=self.learned_expression + len(expression_names),
         )
@@ -121,20 +123,26 @@ def face_model(arrays: dict[str, np.ndarray], hash: str) -> FaceModel:
     )
 
 
+def space_hash(expression_names: np.ndarray, identity_basis: np.ndarray, expression_basis: np.ndarray) -> str:
+    """Names a parameter space: SHA-256 of the names and the bases, float16 as in the file."""
+    return sha256(b"".join(array.tobytes() for array in (expression_names, identity_basis, expression_basis)))
+
+
 def save_face_model(path: str | PathLike, model: FaceModel) -> None:
     """Writes a face model file, bases in float16 (docs/face_models.md describes the format)."""
+    number = np.uint16 if len(model.neutral) < 1 << 16 else np.int32
     arrays = {
         "neutral": model.neutral,
         "identity_basis": model.identity_basis.astype(np.float16),
         "expression_basis": model.expression_basis.astype(np.float16),
         "expression_names": np.array(model.expression_names),
         "expression_low": model.expression_low,
-        "triangles": model.triangles.astype(np.uint16 if len(model.neutral) < 1 << 16 else np.int32),
+        "triangles": model.triangles.astype(number),
         "part": model.part,
         **{f"region_{name}": value for name, value in model.regions.items()},
         **{f"paint_{name}": value.astype(np.float16) for name, value in model.paint.items()},
         "eye_centres": model.eye_centres,
-        "landmark_triangles": model.landmark_triangles.astype(np.uint16 if len(model.neutral) < 1 << 16 else np.int32),
+        "landmark_triangles": model.landmark_triangles.astype(number),
         "landmark_weights": model.landmark_weights,
         "landmark_offset": model.landmark_offset,
         "hash": np.array(model.hash),
@@ -202,6 +210,7 @@ def landmarks(model: FaceModel, vertices: np.ndarray) -> np.ndarray:
     return np.einsum("lk,nlkc->nlc", model.landmark_weights, corners) + model.landmark_offset
 
 
+@lru_cache(maxsize=2)
 def landmark_basis(model: FaceModel) -> LandmarkBasis:
     """The linear face model at the landmarks alone, what a tracker needs."""
 

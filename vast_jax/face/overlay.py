@@ -1,6 +1,7 @@
 """A picture to judge a track by: detected and fitted landmarks over the frames, the fitted head beside and over."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -10,6 +11,9 @@ from vast_jax.face.model import FaceModel, gaze_rotation, landmark_basis
 from vast_jax.face.rasterise import camera_of, face_mask, place, project, rotation_matrix
 from vast_jax.face.shading import shade
 from vast_jax.types import FaceTrack
+
+if TYPE_CHECKING:
+    from vast_jax.face.clip_fit import Fit
 
 _DETECTED, _FITTED = (60, 230, 60), (255, 60, 60)  # RGB
 _SHIFT = 4  # fractional bits of OpenCV's sub-pixel coordinates
@@ -40,7 +44,7 @@ def overlay(track: FaceTrack, frames: Sequence[np.ndarray], model: FaceModel, in
     return np.concatenate(columns, axis=1)
 
 
-def landmarks_in_camera(model: FaceModel, track: FaceTrack, indices: np.ndarray | None = None) -> np.ndarray:
+def landmarks_in_camera(model: FaceModel, track: "FaceTrack | Fit", indices: np.ndarray | None = None) -> np.ndarray:
     """The fitted face's landmarks [n, 478, 3], camera frame, mm: those a perfect detector would see."""
     indices = np.arange(len(track.expression)) if indices is None else indices
     basis = landmark_basis(model)

@@ -6,6 +6,7 @@ Camera frame: OpenCV axes (x right, y down, z forward), mm. Pixel centres lie at
 from functools import lru_cache
 from typing import NamedTuple
 
+import cv2
 import numba
 import numpy as np
 
@@ -48,6 +49,11 @@ def rotation_matrix(rotation: np.ndarray) -> np.ndarray:
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*rotation.shape, 3)
     safe = np.maximum(angle, 1e-8)
     return np.eye(3) + np.sin(angle) / safe * cross + (1 - np.cos(angle)) / safe**2 * (cross @ cross)
+
+
+def rotation_vectors(matrices: np.ndarray) -> np.ndarray:
+    """Axis-angle [N, 3] float32 of rotation matrices [N, 3, 3]: the inverse of `rotation_matrix`."""
+    return np.stack([cv2.Rodrigues(np.asarray(m, np.float64))[0][:, 0] for m in matrices]).astype(np.float32)
 
 
 def place(

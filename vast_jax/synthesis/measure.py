@@ -16,7 +16,7 @@ import numpy as np
 from vast_jax import cli
 from vast_jax.face.clip_fit import fit_clip
 from vast_jax.face.landmarks import CROP, LEFT_EYE, LIPS, RIGHT_EYE, Landmarker
-from vast_jax.face.model import FaceModel, gaze_rotation, load_face_model, vertices
+from vast_jax.face.model import PUPIL_DISTANCE, FaceModel, gaze_rotation, load_face_model, vertices
 from vast_jax.face.rasterise import camera_of, rotation_matrix
 from vast_jax.face.tracking import FOCAL, track_video
 from vast_jax.files import atomic_path
@@ -24,7 +24,7 @@ from vast_jax.metrics.expression import correlation, mesh_lip_aperture
 from vast_jax.metrics.landmarks import umeyama
 from vast_jax.synthesis import __main__ as command
 from vast_jax.synthesis.clips import Truth, truth, write_clip
-from vast_jax.synthesis.scene import INTEROCULAR, Scene
+from vast_jax.synthesis.scene import Scene
 from vast_jax.types import FaceTrack
 
 BLINK = 0.5  # activation of eyeBlink from which no gaze is compared
@@ -176,7 +176,7 @@ def _heads(model: FaceModel, face: Fitted) -> np.ndarray:
     """Vertices [N, V, 3] in the head frame, scaled to 63 mm between the eyes' centres."""
     points = vertices(model, face.identity, face.expression)
     centres = [points[0, model.regions[name]].mean(0) for name in ("eye_left", "eye_right")]
-    return points * (INTEROCULAR / np.linalg.norm(centres[0] - centres[1]))
+    return points * (PUPIL_DISTANCE / np.linalg.norm(centres[0] - centres[1]))
 
 
 def _gaze_error(fitted: Fitted, true: Fitted, open: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from vast_jax.face.model import FaceModel
+from vast_jax.face.model import PUPIL_DISTANCE, FaceModel
 from vast_jax.face.rasterise import Camera, rotation_matrix
 from vast_jax.face.shading import Look
 from vast_jax.face.tracking import FOCAL
@@ -19,7 +19,6 @@ Realism = Literal["clean", "realistic", "hard"]
 # Standard deviation of identities drawn: fits to 105 clips of 80 people have 0.6 in the strongest parameters and in the
 # learned ones, 0.3 elsewhere. At 1, skulls come out odd, for the basis spans people of every age, weight and origin.
 PEOPLE = 0.6
-INTEROCULAR = 63.0  # mm
 MINIMUM_SIDE = 32  # pixels
 
 
@@ -106,12 +105,12 @@ def random_scene(
     gaze = motion.gaze(rng, times, rotation)
     phones = random_phones(rng, n_frames / FPS, rng.uniform(*RATE))
     expression = _expression(rng, model, times, phones, gaze, blinks)
-    eyes = np.array([*shift, focal_pixels]) * INTEROCULAR / eye_distance
+    eyes = np.array([*shift, focal_pixels]) * PUPIL_DISTANCE / eye_distance
     translation = _translation(rng, times, model, rotation, eyes)
     occluder = None
     if realism == "hard":
         face = shift + np.array(size) / 2
-        occluder = random_occluder(rng, look, face, eye_distance / INTEROCULAR)
+        occluder = random_occluder(rng, look, face, eye_distance / PUPIL_DISTANCE)
     arrays = (array.astype(np.float32) for array in (identity, expression, rotation, translation, gaze))
     seed = int(rng.integers(2**31))
     return Scene(*arrays, phones, voice, size, focal_pixels, look, backdrop, occluder, sensor, seed)
