@@ -13,7 +13,7 @@ from vast_jax.face.landmarks import crop_frame
 from vast_jax.face.tracking import MIN_CROP, MIN_STRETCH, track_all, track_video
 from vast_jax.types import UserError
 
-MODEL = SimpleNamespace(hash="head")
+MODEL = SimpleNamespace(hash="head", detector_bias=None)
 SIZE = (160, 120)
 _SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 3)).astype(np.float32)
 _SHAPE[33], _SHAPE[263] = (-0.3, -0.1, 0), (0.3, -0.1, 0)

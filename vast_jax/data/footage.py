@@ -23,7 +23,7 @@ from vast_jax.files import atomic_path, sha256
 from vast_jax.types import UserError
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
-_RECIPE = "2"  # change it when the same video would give another clip
+_RECIPE = "3"  # change it when the same video would give another clip
 _SPEAKER_FOLDER = re.compile(r"(s|p|id)\d+|[MW]\d{3}")
 _NONE = np.zeros(0)
 _PART = re.compile(r"\.part\d+$")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.landmarks import CROP, INNER_LIPS, LIPS
 from vast_jax.face.model import FaceModel
 from vast_jax.face.overlay import landmarks_in_camera
@@ -19,7 +20,7 @@ _CHUNK = 256  # frames
 
 
 class Residual(NamedTuple):
-    """Mean distance between detected and fitted landmarks a frame, pixels of the crop."""
+    """Mean distance of fitted landmarks from detected ones freed of the detector's habits, a frame, crop pixels."""
 
     all: np.ndarray  # [N] float32, over all landmarks
     lips: np.ndarray  # [N] float32
@@ -27,11 +28,11 @@ class Residual(NamedTuple):
 
 def residual(model: FaceModel, track: FaceTrack) -> Residual:
     """How far the fitted face is from its landmarks, in every frame."""
-    parts = []
+    parts, detected = [], unbiased(model.detector_bias, track.landmarks, track.valid)
     for start in range(0, len(track.valid), _CHUNK):
         frames = np.arange(start, min(start + _CHUNK, len(track.valid)))
         fitted = project(landmarks_in_camera(model, track, frames), camera_of(track))[..., :2]
-        distance = np.linalg.norm(fitted - track.landmarks[frames, :, :2], axis=-1)
+        distance = np.linalg.norm(fitted - detected[frames, :, :2], axis=-1)
         parts.append((distance.mean(1), distance[:, LIPS].mean(1)))
     return Residual(*(np.concatenate(values).astype(np.float32) for values in zip(*parts, strict=True)))
 

@@ -16,11 +16,11 @@ import numpy as np
 from vast_jax import cli
 from vast_jax.data.builders import SPLITS, folder_of, folders, read_folder
 from vast_jax.data.clips import Clip
-from vast_jax.face.landmarks import INNER_LIPS, LIPS
+from vast_jax.face.detector_bias import unbiased
+from vast_jax.face.landmarks import INNER_LIPS, LIPS, MESH_LANDMARKS
 from vast_jax.face.model import FaceModel, landmark_basis, load_face_model
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import camera_of, project
-from vast_jax.face.spreading import MESH_LANDMARKS
 from vast_jax.files import atomic_path
 from vast_jax.media import FPS
 from vast_jax.metrics.expression import correlation
@@ -58,7 +58,8 @@ def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) 
     """Figures of one clip, and the lip gap at each of its lip-closing words.
 
     Pixels are those of the 256 crop; detected landmarks are as the detector gave them, not smoothed.
-      residual, lips: mean distance of fitted from detected landmarks, all 468 of the mesh, and those of the lips.
+      residual, lips: mean distance of fitted from detected landmarks freed of the detector's habits (`detector_bias`),
+        all 468 of the mesh, and those of the lips.
       gap, slope: Pearson's correlation of the fitted with the detected gap of the inner lips, and its regression slope.
       blink: correlation of the fitted with the detected opening of the eyes, in distances of the eye corners.
       calm: mean expression of the five calmest frames over the 95th percentile; an expression's size is the root mean
@@ -72,7 +73,8 @@ def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) 
     track, seen = clip.track, clip.track.valid
     fitted = project(landmarks_in_camera(model, track), camera_of(track))[:, :MESH_LANDMARKS, :2]
     detected = track.landmarks[:, :MESH_LANDMARKS, :2]
-    apart = np.linalg.norm(fitted - detected, axis=-1)[seen]
+    target = unbiased(model.detector_bias, track.landmarks, seen)[:, :MESH_LANDMARKS, :2]
+    apart = np.linalg.norm(fitted - target, axis=-1)[seen]
     gaps = [_distance(points, *INNER_LIPS) for points in (fitted, detected)]
     lids = [sum(_distance(points, *pair) for pair in LIDS) / interocular(points) for points in (fitted, detected)]
     basis = landmark_basis(model).expression[:, :MESH_LANDMARKS]

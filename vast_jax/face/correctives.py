@@ -26,11 +26,13 @@ from vast_jax import cli
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.clip_fit import fit_clip
+from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.fitting import landmark_weights
+from vast_jax.face.landmarks import MESH_LANDMARKS
 from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import Camera, camera_of, project, rotation_matrix
-from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
+from vast_jax.face.spreading import Spreader
 from vast_jax.types import UserError
 
 ROUNDS = 2  # fit and offset alternate
@@ -195,8 +197,9 @@ def some_of_each_person(clips: Sequence[Clip], most: int) -> list[Clip]:
     return [mine[k] for mine in of_person.values() for k in np.unique(np.linspace(0, len(mine) - 1, most).astype(int))]
 
 
-def observed(clip: Clip) -> Observed:
-    return Observed(clip.track.landmarks, clip.track.valid, camera_of(clip.track), clip.person)
+def observed(clip: Clip, model: FaceModel) -> Observed:
+    landmarks = unbiased(model.detector_bias, clip.track.landmarks, clip.track.valid)
+    return Observed(landmarks, clip.track.valid, camera_of(clip.track), clip.person)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -213,9 +216,8 @@ def _main(options: Options) -> None:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    model = learn(
-        load_face_model(options.head), [observed(clip) for clip in clips], options.count, options.identity, say
-    )
+    head = load_face_model(options.head)
+    model = learn(head, [observed(clip, head) for clip in clips], options.count, options.identity, say)
     save_face_model(options.out, model)
     say(f"{options.out}: {len(model.identity_basis)} identity and {len(model.expression_names)} expression parameters")
 

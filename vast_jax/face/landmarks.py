@@ -26,6 +26,7 @@ CONTOUR = np.r_[
     10, 21, 54, 58, 67, 93, 103, 109, 127, 132, 136, 148, 149, 150, 152, 162, 172, 176,
     234, 251, 284, 288, 297, 323, 332, 338, 356, 361, 365, 377, 378, 379, 389, 397, 400, 454,
 ]  # fmt: skip
+MESH_LANDMARKS = 468  # the last ten are irises, which turn with the gaze
 RIGHT_IRIS, LEFT_IRIS = np.arange(468, 473), np.arange(473, 478)  # centre first, then four points of the rim
 INNER_LIPS = (13, 14)  # middle of the upper and of the lower lip: their distance is the lip gap
 

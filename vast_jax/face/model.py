@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from vast_jax.face.detector_bias import DetectorBias
 from vast_jax.files import atomic_path, sha256
 from vast_jax.types import Array, UserError
 
@@ -58,6 +59,7 @@ class FaceModel:
     hash: str  # names the parameter space: a file with the same hash differs in looks or landmarks at most
     learned_identity: int = 0  # how many of I, the last ones, were learned from footage by `face.correctives`
     learned_expression: int = 0  # how many of D, the last ones
+    detector_bias: DetectorBias | None = None  # of the landmarks' detector against this model's landmarks
 
     def extended(self, identity: np.ndarray, expression: np.ndarray, expression_names: Sequence[str]) -> "FaceModel":
         """This model with learned shapes behind its own: identity [I', V, 3], expression [D', V, 3], -1 to 1, in mm."""
@@ -120,7 +122,13 @@ def face_model(arrays: dict[str, np.ndarray], hash: str) -> FaceModel:
         hash=hash,
         learned_identity=int(arrays.get("learned_identity", 0)),
         learned_expression=int(arrays.get("learned_expression", 0)),
+        detector_bias=_detector_bias(arrays),
     )
+
+
+def _detector_bias(arrays: dict[str, np.ndarray]) -> DetectorBias | None:
+    names = [f"detector_bias_{name}" for name in DetectorBias._fields]
+    return DetectorBias(*(arrays[name].astype(np.float32) for name in names)) if names[0] in arrays else None
 
 
 def space_hash(expression_names: np.ndarray, identity_basis: np.ndarray, expression_basis: np.ndarray) -> str:
@@ -149,6 +157,8 @@ def save_face_model(path: str | PathLike, model: FaceModel) -> None:
         "learned_identity": np.array(model.learned_identity),
         "learned_expression": np.array(model.learned_expression),
     }
+    if bias := model.detector_bias:
+        arrays |= {f"detector_bias_{name}": value.astype(np.float16) for name, value in bias._asdict().items()}
     with atomic_path(path) as part:
         np.savez_compressed(part, **arrays)
 

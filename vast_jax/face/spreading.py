@@ -4,9 +4,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from vast_jax.face.landmarks import MESH_LANDMARKS
 from vast_jax.face.model import FaceModel
 
-MESH_LANDMARKS = 468  # the last ten are irises, which turn with the gaze
 STIFFNESS = 0.3  # of the surface against the landmarks
 FADE = 1e-4  # pull to zero where no landmark is near
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vast_jax.face.clip_fit import fit_clip
+from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.following import SeenFace, bridge, check_choice, follow_face, longest, stretches
 from vast_jax.face.landmarks import Landmarker, crop_box, crop_frame, to_crop
 from vast_jax.face.model import FaceModel
@@ -153,7 +154,8 @@ def _fit(path: Path, model: FaceModel, info: VideoInfo, stretch: SeenFace, start
         fps=float(info.fps),
         face_model=model.hash,
     )
-    fitted = fit_clip(model, track.landmarks, track.valid, camera_of(track))
+    landmarks = unbiased(model.detector_bias, track.landmarks, track.valid)
+    fitted = fit_clip(model, landmarks, track.valid, camera_of(track))
     return track._replace(**fitted._asdict()), Crops(path, box, start, len(stretch.seen), stretch.size)
 
 
