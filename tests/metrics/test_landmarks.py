@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from scipy.spatial import procrustes
 
-from vast_jax.metrics.landmarks import IBUG_68, MOUTH, interocular, lip_aperture, lmd, umeyama
+from vast_jax.metrics.landmarks import (
+    IBUG_68,
+    MOUTH,
+    aperture_lag,
+    interocular,
+    lip_aperture,
+    lmd,
+    lmd_interocular,
+    umeyama,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -67,3 +76,39 @@ def test_lip_aperture_is_free_of_scale():
     points[0, 33, 0], points[0, 263, 0], points[0, 14, 1] = -36, 36, 18
     assert interocular(points)[0] == 72
     assert lip_aperture(points)[0] == lip_aperture(points * 3)[0] == 0.25
+
+
+def test_lmd_over_the_interocular_distance_is_free_of_scale():
+    real = RNG.uniform(0, 256, (4, 478, 3))
+    real[:, 33, :2], real[:, 263, :2] = [(92, 112)], [(164, 112)]
+    moved = real + RNG.normal(0, 3, real.shape)
+    moved[1] = np.nan
+    np.testing.assert_allclose(lmd_interocular(moved, real), np.divide(lmd(moved, real), 72), rtol=1e-12)
+    sizes = np.array([0.5, 1, 2, 5])[:, None, None]  # a camera that zooms: pixels differ, shares of the face do not
+    np.testing.assert_allclose(lmd_interocular(sizes * moved, sizes * real), lmd_interocular(moved, real), rtol=1e-9)
+    assert np.isnan(lmd_interocular(np.full_like(real, np.nan), real)).all()
+
+
+def aperture(count: int = 80) -> np.ndarray:
+    return np.convolve(np.random.default_rng(2).normal(size=count + 4), np.ones(5) / 5, "valid")
+
+
+@pytest.mark.parametrize("late", [-10, -3, 0, 1, 7])
+def test_the_lag_is_the_shift_and_positive_if_late(late):
+    whole = aperture(120)
+    real, generated = whole[20:100], 0.5 * whole[20 - late : 100 - late] + 3
+    assert aperture_lag(generated, real) == (late, pytest.approx(1))
+    real[5] = generated[50] = np.nan  # frames without a face
+    assert aperture_lag(generated, real) == (late, pytest.approx(1))
+
+
+def test_the_lag_stays_within_bounds():
+    whole = aperture(120)
+    lag, correlation = aperture_lag(whole[5:85], whole[20:100], max_lag=10)  # 15 frames late
+    assert abs(lag) <= 10 and correlation < 0.9
+    assert aperture_lag(whole[5:85], whole[20:100], max_lag=15) == (15, pytest.approx(1))
+    lag, correlation = aperture_lag(np.ones(30), whole[:30])
+    assert lag == 0 and np.isnan(correlation)
+    short = np.array([0.0, 1, 0, 2, 0, 3])  # lags of more than 3 frames leave too little
+    assert abs(aperture_lag(short, short[::-1])[0]) <= 3
+    assert np.isnan(aperture_lag(np.full(9, np.nan), np.arange(9.0))[1])

@@ -44,15 +44,29 @@ def lmd(generated: np.ndarray, real: np.ndarray) -> tuple[float, float]:
     the real one by the Umeyama similarity of all 68 points, for both figures. Frames with a NaN (no face seen) on
     either side are left out; NaN where none is left.
     """
+    distance, _ = _aligned_distances(generated, real)
+    if not len(distance):
+        return float("nan"), float("nan")
+    return float(distance.mean()), float(distance[:, MOUTH].mean())
+
+
+def lmd_interocular(generated: np.ndarray, real: np.ndarray) -> tuple[float, float]:
+    """`lmd`, each frame's distances divided by that of the real frame's outer eye corners: free of scale."""
+    distance, seen = _aligned_distances(generated, real)
+    if not len(distance):
+        return float("nan"), float("nan")
+    distance = distance / interocular(np.asarray(real, np.float64)[seen])[:, None]
+    return float(distance.mean()), float(distance[:, MOUTH].mean())
+
+
+def _aligned_distances(generated: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances [seen frames, 68] after alignment, and which frames are seen on both sides, bool [T]."""
     pair = [np.asarray(points, np.float64)[:, IBUG_68, :2] for points in (generated, real)]
     seen = np.isfinite(pair[0]).all((1, 2)) & np.isfinite(pair[1]).all((1, 2))
-    if not seen.any():
-        return float("nan"), float("nan")
     source, target = (points[seen] for points in pair)
     scale, rotation, translation = umeyama(source, target)
     aligned = scale[:, None, None] * source @ np.swapaxes(rotation, -1, -2) + translation[:, None]
-    distance = np.linalg.norm(aligned - target, axis=-1)
-    return float(distance.mean()), float(distance[:, MOUTH].mean())
+    return np.linalg.norm(aligned - target, axis=-1), seen
 
 
 def interocular(landmarks: np.ndarray) -> np.ndarray:
@@ -66,3 +80,26 @@ def lip_aperture(landmarks: np.ndarray) -> np.ndarray:
     upper, lower = INNER_LIPS
     gap = np.linalg.norm(landmarks[..., upper, :2] - landmarks[..., lower, :2], axis=-1)
     return gap / interocular(landmarks)
+
+
+def aperture_lag(generated: np.ndarray, real: np.ndarray, max_lag: int = 10) -> tuple[int, float]:
+    """By how many frames the generated lips come late, and how well they then follow: (lag, correlation).
+
+    The lag, from -max_lag to max_lag, at which Pearson's correlation of two apertures [T] (of `lip_aperture`, or of
+    `expression.mesh_lip_aperture`) is highest: positive where generated[t + lag] resembles real[t], so that the
+    generated one is late; of equal ones the smallest. Frames with a NaN on either side are left out. Lags that leave
+    less than half of the frames, or an aperture that does not move, are not tried; (0, NaN) where none is left.
+    """
+    generated, real = (np.asarray(aperture, np.float64) for aperture in (generated, real))
+    count = min(len(generated), len(real))
+    best, highest, reach = 0, float("nan"), min(max_lag, count // 2)
+    for lag in sorted(range(-reach, reach + 1), key=abs):
+        late, early = max(lag, 0), max(-lag, 0)
+        pair = np.stack([generated[late : count - early], real[early : count - late]])
+        pair = pair[:, np.isfinite(pair).all(0)]
+        if pair.shape[1] < max(count / 2, 3) or pair.std(1).min() < 1e-9:
+            continue
+        value = float(np.corrcoef(pair)[0, 1])
+        if not value <= highest + 1e-12:
+            best, highest = lag, value
+    return best, highest
