@@ -86,9 +86,13 @@ class Avatar:
         order = loop(len(self.template), len(performance.expression))
         return self._play(self.template, order, performance.expression, performance.ppg)
 
-    def render(self, clip: Clip, expression: np.ndarray) -> np.ndarray:
-        """A clip of N frames as its own template, with another expression [N, D]: uint8 [N, 256, 256, 3]."""
-        return np.stack(list(self._play(clip, np.arange(len(clip)), expression, clip.ppg)))
+    def render(self, clip: Clip, expression: np.ndarray, ppg: np.ndarray | None = None) -> np.ndarray:
+        """A clip of N frames as its own template, with another expression [N, D]: uint8 [N, 256, 256, 3].
+
+        ppg: [N, 41] of other speech than the clip's own.
+        """
+        heard = clip.ppg if ppg is None else ppg
+        return np.stack(list(self._play(clip, np.arange(len(clip)), expression, heard)))
 
     def hole(self, clip: Clip) -> np.ndarray:
         """The pixels that are generated in every frame of a clip, bool [256, 256]."""

@@ -4,7 +4,7 @@ import pytest
 from weights import random_weights
 
 from vast_jax.metrics import perceptual
-from vast_jax.metrics.perceptual import LpipsWeights, in_batches, load_lpips, lpips, vgg_features
+from vast_jax.metrics.perceptual import LpipsWeights, in_batches, load_lpips, lpips, perceive, vgg_features
 from vast_jax.models.vgg import VGG16
 from vast_jax.types import UserError
 
@@ -43,6 +43,27 @@ def test_lpips_is_its_formula(random, frames, features):
             a, b = (z[n, row, column] / np.linalg.norm(z[n, row, column]) for z in (x, y))
             total[n] += np.sum(weight * (a - b) ** 2) / (x.shape[1] * x.shape[2])
     np.testing.assert_allclose(lpips(random, *frames), total, rtol=1e-3, atol=1e-6)
+
+
+def test_all_in_one_pass_is_lpips_and_the_features(random, frames):
+    clean, noisy = frames
+    seen = perceive(random, clean[2], noisy[:3], np.ones((SIZE, SIZE), bool))
+    both = np.concatenate([clean[2:3], noisy[:3]])
+    np.testing.assert_allclose(seen.lpips, lpips(random, np.repeat(clean[2:3], 4, 0), both), rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(seen.features, vgg_features(random, both), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(seen.lpips_hole, seen.lpips, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(seen.features_hole, seen.features, rtol=1e-4, atol=1e-6)
+
+
+def test_the_hole_is_where_the_mask_is(random, frames):
+    """What differs on the left is felt in a hole there more than in the whole frame, and hardly on the right."""
+    changed = frames[0][0].copy()
+    changed[:, : SIZE // 4] = 255 - changed[:, : SIZE // 4]
+    left = np.zeros((SIZE, SIZE), bool)
+    left[:, : SIZE // 4] = True
+    here, there = (perceive(random, frames[0][0], changed[None], mask) for mask in (left, left[:, ::-1]))
+    assert here.lpips_hole[1] > here.lpips[1] > 1.5 * there.lpips_hole[1] > 0
+    assert here.lpips_hole[0] < 1e-9
 
 
 def test_lpips_is_zero_of_the_same_symmetric_and_grows_with_noise(random, frames):

@@ -59,9 +59,12 @@ def diversity(
         define its Dvt; only ratios to that of the true sequences compare.
       dvt_raw_GROUP: the same without 100 / sqrt(D).
       dvt_sequence_GROUP: `sequence_diversity`.
+      A group without parameters is left out.
     """
     figures = {}
     for name, columns in groups.items():
+        if not len(columns):
+            continue
         raw = np.mean([frame_diversity(x[:, columns]) for x in sequences])
         figures[f"dvt_frame_{name}"] = float(100 * raw / np.sqrt(len(columns)))
         figures[f"dvt_raw_{name}"] = float(raw)

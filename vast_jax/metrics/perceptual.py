@@ -53,6 +53,26 @@ def vgg_features(weights: LpipsWeights, frames: np.ndarray) -> np.ndarray:
     return in_batches(lambda x: _features(weights.vgg, x), frames)
 
 
+class Perceived(NamedTuple):
+    """What VGG16 makes of frames beside the real one; `_hole`: weighted by how much of a feature's place is inside."""
+
+    lpips: np.ndarray  # [N]
+    lpips_hole: np.ndarray  # [N]
+    features: np.ndarray  # [N, 512], as `vgg_features`
+    features_hole: np.ndarray  # [N, 512]
+
+
+def perceive(weights: LpipsWeights, real: np.ndarray, others: np.ndarray, mask: np.ndarray) -> Perceived:
+    """LPIPS to the real frame, and features, in one pass: of the real frame itself (first) and of each other.
+
+    Args:
+      real: uint8 [H, W, 3], sides divisible by 16.
+      others: uint8 [N - 1, H, W, 3].
+      mask: bool [H, W], the hole.
+    """
+    return Perceived(*map(np.asarray, _perceive(weights, np.concatenate([real[None], others]), mask)))
+
+
 def in_batches(function, *frames: np.ndarray, batch: int = BATCH) -> np.ndarray:
     """A function of [batch, ...] arrays over as many frames as there are; the last batch is filled by repetition."""
     count, found = len(frames[0]), []
@@ -82,3 +102,24 @@ def _lpips(weights: LpipsWeights, first: Array, second: Array) -> Array:
 @jax.jit
 def _features(vgg: Params, frames: Array) -> Array:
     return VGG16(len(BLOCKS)).apply({"params": vgg}, _signed(frames))[-1].mean((1, 2))
+
+
+@jax.jit
+def _perceive(weights: LpipsWeights, frames: Array, mask: Array) -> tuple[Array, ...]:
+    blocks = VGG16(len(BLOCKS)).apply({"params": weights.vgg}, _signed(frames))
+    total, inside = jnp.zeros((2, len(frames)))
+    for features, weight in zip(blocks, weights.linear, strict=True):
+        unit = features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + _EPSILON)
+        apart = jnp.square(unit - unit[:1]) @ weight  # [N, h, w]
+        share = _share(mask, apart.shape[1:])
+        total += apart.mean((1, 2))
+        inside += (apart * share).sum((1, 2)) / share.sum()
+    last, share = blocks[-1], _share(mask, blocks[-1].shape[1:3])[..., None]
+    return total, inside, last.mean((1, 2)), (last * share).sum((1, 2)) / share.sum()
+
+
+def _share(mask: Array, size: tuple[int, int]) -> Array:
+    """The share of a mask [H, W] that lies in each place of a map of `size`."""
+    (height, width), (rows, columns) = mask.shape, size
+    share = mask.astype(jnp.float32).reshape(rows, height // rows, columns, width // columns).mean((1, 3))
+    return jnp.maximum(share, 1e-12)
