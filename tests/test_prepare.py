@@ -41,7 +41,9 @@ def load_acoustic(path: Path | None) -> Acoustic:
 def load_face_model(path: Path | None) -> SimpleNamespace:
     if path is not None and path.name == "missing":
         raise UserError(f"{path} is not a readable face model")
-    return SimpleNamespace(hash="head" if path is None else path.name)
+    none = np.zeros(0)
+    places = dict.fromkeys(("landmark_triangles", "landmark_weights", "landmark_offset"), none)
+    return SimpleNamespace(hash="head" if path is None else path.name, detector_bias=None, **places)
 
 
 def residual_of(model, track):

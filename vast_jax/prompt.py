@@ -14,7 +14,7 @@ from vast_jax import media
 from vast_jax.audio import PHONES, SAMPLES_PER_FRAME, fit
 from vast_jax.curves_csv import read_csv
 from vast_jax.face.model import FaceModel
-from vast_jax.face.tracking import track_video
+from vast_jax.face.tracking import recipe, track_video
 from vast_jax.files import atomic_path, sha256
 from vast_jax.types import UserError
 
@@ -60,7 +60,7 @@ def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: 
         expression = read_csv(path, face_model).expression
         silence = np.zeros((len(expression), len(PHONES)), np.float32)
         return Prompt(expression, silence, False, face_model.hash, acoustic.hash, path.name)
-    key = sha256(f"{sha256(path)} {face_model.hash} {acoustic.hash} {face} {_FORMAT}".encode())
+    key = sha256(f"{sha256(path)} {recipe(face_model)} {acoustic.hash} {face} {_FORMAT}".encode())
     cached = Path(platformdirs.user_cache_dir("vast_jax")) / "prompts" / f"{key}{STYLE_SUFFIX}"
     if cached.is_file():
         with contextlib.suppress(UserError):  # a damaged cache entry is made anew

@@ -1,4 +1,5 @@
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -10,6 +11,7 @@ from vast_jax import media
 from vast_jax.face import tracking
 from vast_jax.face.clip_fit import Fit
 from vast_jax.face.landmarks import crop_frame
+from vast_jax.face.model import load_face_model
 from vast_jax.face.tracking import MIN_CROP, MIN_STRETCH, track_all, track_video
 from vast_jax.types import UserError
 
@@ -154,3 +156,15 @@ def test_which_face_is_followed(video):
     for face, x in {"largest": 120, "left": 40, "right": 120, "0": 40, "1": 120}.items():
         track, _ = track_video(path, MODEL, RedDiscs(), face=face)
         assert abs(track.crop[0] + track.crop[2] / 2 - x) < 2
+
+
+def test_the_recipe_names_all_that_a_track_depends_on():
+    """A head of the same parameter space, but other places of landmarks or other habits of the detector, fits anew."""
+    model = load_face_model()
+    recipes = {
+        tracking.recipe(model),
+        tracking.recipe(replace(model, detector_bias=None)),
+        tracking.recipe(replace(model, landmark_offset=model.landmark_offset + 1)),
+        tracking.recipe(replace(model, hash="other")),
+    }
+    assert len(recipes) == 4 and tracking.recipe(load_face_model()) in recipes

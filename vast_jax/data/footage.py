@@ -18,12 +18,11 @@ from vast_jax.data.tracking_check import faults, residual, trusted, widest_mouth
 from vast_jax.face.landmarks import Landmarker
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.face.overlay import overlay
-from vast_jax.face.tracking import Crops, track_all
+from vast_jax.face.tracking import Crops, recipe, track_all
 from vast_jax.files import atomic_path, sha256
 from vast_jax.types import UserError
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
-_RECIPE = "3"  # change it when the same video would give another clip
 _SPEAKER_FOLDER = re.compile(r"(s|p|id)\d+|[MW]\d{3}")
 _NONE = np.zeros(0)
 _PART = re.compile(r"\.part\d+$")
@@ -131,7 +130,7 @@ def prepare_video(job: Job) -> list[Outcome]:
 def _prepare(job: Job) -> list[Outcome]:
     model = load_face_model(job.face_model)
     info = media.probe(job.source)
-    fingerprint = sha256(f"{sha256(job.source)} {model.hash} {job.face} {_RECIPE}".encode())
+    fingerprint = sha256(f"{sha256(job.source)} {recipe(model)} {job.face}".encode())
     known = job.known | {clip.name: clip.fingerprint for clip in staged_clips(job.staged)}
     if done := sorted(name for name, other in known.items() if other == fingerprint):
         return [Outcome(name, str(job.source), kept=True) for name in done]

@@ -14,6 +14,7 @@ from vast_jax.face.following import SeenFace, bridge, check_choice, follow_face,
 from vast_jax.face.landmarks import Landmarker, crop_box, crop_frame, to_crop
 from vast_jax.face.model import FaceModel
 from vast_jax.face.rasterise import camera_of
+from vast_jax.files import sha256
 from vast_jax.media import FPS, VideoInfo, probe, read_frames
 from vast_jax.types import FaceTrack, UserError
 
@@ -21,7 +22,16 @@ FOCAL = 1.2  # of the longer side of the source: the camera is unknown, and fixe
 MIN_FRAMES = 5  # a shorter track is of no use
 MIN_STRETCH = FPS  # frames: what `track_all` keeps
 MIN_CROP = 64  # source pixels: a smaller face shows too little of its lips
+_RECIPE = "3"  # change it when the same video would give another track
 _LONGEST = 1920  # pixels: faces are looked for in a picture reduced to it
+
+
+def recipe(model: FaceModel) -> str:
+    """Names all that a track depends on but the video: this tracker, the parameter space, and where landmarks lie."""
+    bias = model.detector_bias or ()
+    arrays = (model.landmark_triangles, model.landmark_weights, model.landmark_offset, *bias)
+    content = b"".join(np.ascontiguousarray(array, np.float32).tobytes() for array in arrays)
+    return f"{_RECIPE} {model.hash} {sha256(content)}"
 
 
 @dataclass(frozen=True)
