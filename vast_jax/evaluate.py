@@ -240,7 +240,7 @@ def _measure(
 ) -> Iterator[tuple[Job, dict[str, Measured], dict[str, str]]]:
     """Measures every clip, or reads what an earlier run found."""
     begun = fresh = 0
-    with Landmarker(num_faces=1) as landmarker:
+    with Landmarker() as landmarker:
         for count, job in enumerate(jobs, 1):
             path, faults = out / "measured" / f"{job.name}.npz", {}
             try:
@@ -281,7 +281,7 @@ def _prompts(
     """Expressions of the prompts [T, D] by clip; one prompt may serve many clips, and is tracked once."""
     videos, tracked = _videos(args.prompts), {}
     say(f"tracking {sum(name in videos for name in names)} prompts")
-    with Landmarker(num_faces=1) as landmarker:
+    with Landmarker() as landmarker:
         for name in names:
             try:
                 if name not in videos:

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure as Plot
 from PIL import Image, ImageDraw
 
 from vast_jax import media
+from vast_jax.data.clips import encode_jpeg
 from vast_jax.evaluation.measuring import REAL, Measured
-from vast_jax.evaluation.summary import FIGURES, PAPER_NOTE, PAPER_TABLE_1, TABLE_1, Value
+from vast_jax.evaluation.summary import FIGURES, OTHER_INSTRUMENTS, PAPER_NOTE, PAPER_TABLE_1, TABLE_1, Value
 from vast_jax.metrics.sync import MAX_SHIFT
 
 SHOWN = 3  # worst and best clips
@@ -80,8 +81,11 @@ def write_page(
         parts += ["<h2>Over the clips</h2>", _image(_distributions(clips, list(systems)), "figures by clip and system")]
         if (curves := _sync_curves(clips, list(systems))) is not None:
             parts += [_image(curves, "distance of lips and sound, moved against each other")]
-        for title, names in (("Worst clips", ranked[-SHOWN:][::-1]), ("Best clips", ranked[:SHOWN])):
-            parts += [f"<h2>{title}</h2>", *(_clip(name, clips[name], videos[name], judged) for name in names)]
+        worst = ranked[-SHOWN:][::-1]
+        best = [name for name in ranked[:SHOWN] if name not in worst]
+        for title, names in (("Worst clips", worst), ("Best clips", best)):
+            if names:
+                parts += [f"<h2>{title}</h2>", *(_clip(name, clips[name], videos[name], judged) for name in names)]
     parts += sections
     if clips:
         parts += [f"<h2>Every clip: {_text(judged)}</h2>", _clip_table(clips, judged, ranked)]
@@ -112,7 +116,7 @@ def table_1(table: Mapping[str, Mapping[str, Value]], judged: str) -> str:
     head = "".join(f"<th>{_text(FIGURES[name].title)}</th>" for name in TABLE_1)
     rows = [f"<tr><th></th>{head}</tr>"]
     for name, values in PAPER_TABLE_1.items():
-        cells = "".join(f"<td>{'–' if value is None else value}</td>" for value in values)
+        cells = "".join(_paper_cell(column, value) for column, value in zip(TABLE_1, values, strict=True))
         rows.append(f"<tr class=paper><td>{_text(name)}</td>{cells}</tr>")
     for system, values in table.items():
         cells = "".join(
@@ -122,6 +126,12 @@ def table_1(table: Mapping[str, Mapping[str, Value]], judged: str) -> str:
         mark = " class=ours" if system == judged else ""
         rows.append(f"<tr{mark}><td>{_text(system)}</td>{cells}</tr>")
     return f"<div class=wide><table>{''.join(rows)}</table></div>"
+
+
+def _paper_cell(column: str, value: float | None) -> str:
+    if value is None:
+        return "<td>–</td>"
+    return f"<td>({value})</td>" if column in OTHER_INSTRUMENTS else f"<td>{value}</td>"
 
 
 def all_figures(table: Mapping[str, Mapping[str, Value]]) -> str:
@@ -134,7 +144,11 @@ def all_figures(table: Mapping[str, Mapping[str, Value]]) -> str:
         cells = []
         for values in table.values():
             value = values.get(name)
-            middle = "" if value is None or np.isnan(value.median) else f" <small>({_number(value.median, 2)})</small>"
+            middle = (
+                ""
+                if value is None or np.isnan(value.median)
+                else f" <small>({_number(value.median, figure.digits)})</small>"
+            )
             cells.append(f"<td>{_number(value.mean, figure.digits) + middle if value else ''}</td>")
         wanted = {"high": "↑", "low": "↓", "": ""}[figure.better]
         unit = f" <small>{_text(figure.unit)}</small>" if figure.unit else ""
@@ -177,21 +191,24 @@ def _clip(name: str, found: Mapping[str, Measured], videos: Mapping[str, Path], 
     )
     read = found[judged].words.get("greedy")
     read = f"; read from its lips: “{_text(read)}”" if read is not None else ""
-    video = base64.b64encode(_side_by_side({system: videos[system] for system in shown}, judged)).decode()
-    player = f'<video controls loop playsinline src="data:video/mp4;base64,{video}"></video>'
+    video, poster = map(_base64, _side_by_side({system: videos[system] for system in shown}, judged))
+    player = (
+        f'<video controls loop playsinline poster="data:image/jpeg;base64,{poster}" '
+        f'src="data:video/mp4;base64,{video}"></video>'
+    )
     lips = _image(_lips({system: found[system].arrays["aperture"] for system in shown}), "gap between the lips")
     return f"<figure>{player}{lips}<figcaption><b>{_text(name)}</b>: {_text(words)}{read}</figcaption></figure>"
 
 
-def _side_by_side(videos: Mapping[str, Path], judged: str) -> bytes:
-    """An MP4 of videos side by side with the sound of the one judged, or of another if it has none."""
+def _side_by_side(videos: Mapping[str, Path], judged: str) -> tuple[bytes, bytes]:
+    """An MP4 of videos side by side with the sound of the one judged, or of another if it has none; and its middle."""
 
     def pictures():
         streams = [islice(media.read_frames(path, longest=2 * HEIGHT), LONGEST) for path in videos.values()]
         for frames in zip(*streams, strict=False):
             yield np.concatenate([_labelled(f, name) for f, name in zip(frames, videos, strict=True)], axis=1)
 
-    first = next(pictures())
+    first, middle = next(pictures()), sum(1 for _ in pictures()) // 2
     order = [judged, *videos]
     heard = next((videos[s] for s in order if s in videos and media.probe(videos[s]).has_audio), None)
     sound = None
@@ -201,7 +218,7 @@ def _side_by_side(videos: Mapping[str, Path], judged: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         media.write_video(path, pictures(), (first.shape[1], first.shape[0]), sound, media.AI_GENERATED, crf=20)
-        return path.read_bytes()
+        return path.read_bytes(), encode_jpeg(next(islice(pictures(), middle, None)))
 
 
 def _labelled(frame: np.ndarray, name: str) -> np.ndarray:
@@ -240,9 +257,11 @@ def _distributions(clips: Mapping[str, Mapping[str, Measured]], systems: Sequenc
         names = [s for s in systems if values[key][s]]
         for row, system in enumerate(names[::-1]):
             x = np.array(values[key][system], float)
-            axis.plot(x, row + rng.uniform(-0.22, 0.22, len(x)), ".", alpha=0.55, markersize=5)
+            colour = f"C{list(systems).index(system)}"
+            axis.plot(x, row + rng.uniform(-0.22, 0.22, len(x)), ".", color=colour, alpha=0.55, markersize=5)
             axis.plot(np.nanmedian(x), row, "k|", markersize=18)
         axis.set_yticks(range(len(names)), names[::-1], fontsize=8)
+        axis.set_ylim(-0.6, len(names) - 0.4)
         figure = FIGURES[key]
         axis.set_title(figure.title + (f", {figure.unit}" if figure.unit else ""), fontsize=9, loc="left")
         axis.grid(axis="x", alpha=0.3)
@@ -263,8 +282,8 @@ def _sync_curves(clips: Mapping[str, Mapping[str, Measured]], systems: Sequence[
     FigureCanvasAgg(plot)
     axis, shifts = plot.subplots(), np.arange(-MAX_SHIFT, MAX_SHIFT + 1)
     for system, found in curves.items():
-        seen = np.isfinite(found).any(0)
-        axis.plot(shifts[seen], np.nanmean(found[:, seen], axis=0), label=system, marker=".")
+        seen, colour = np.isfinite(found).any(0), f"C{list(systems).index(system)}"
+        axis.plot(shifts[seen], np.nanmean(found[:, seen], axis=0), label=system, marker=".", color=colour)
     axis.set(xlabel="frames by which the sound is late", ylabel="SyncNet distance")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
@@ -292,7 +311,11 @@ def _png(plot: Plot) -> bytes:
 
 
 def _image(png: bytes, words: str) -> str:
-    return f'<img alt="{_text(words)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    return f'<img alt="{_text(words)}" src="data:image/png;base64,{_base64(png)}">'
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _mean(values: Mapping[str, Value], name: str) -> str:

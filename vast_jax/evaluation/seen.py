@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     """A video of T frames."""
 
     frames: np.ndarray  # [T, 256, 256, 3] uint8
-    track: FaceTrack  # fitted to this video alone; `valid` where the face is seen, `crop` the box in source pixels
+    track: FaceTrack  # fitted; `valid` where the face is seen, `crop` the box in source pixels
     landmarks: np.ndarray  # [T, 478, 3] in pixels of the crop, NaN where no face is seen
     speech: np.ndarray | None  # [640 T] float32 at 16 kHz; None without sound
     size: tuple[int, int]  # width and height of the source, pixels
@@ -36,7 +36,8 @@ def see(path: str | os.PathLike, face_model: FaceModel, landmarker: Landmarker, 
     """Looks at the first minute of a video.
 
     The crop is that of the real video (`like`) where the two are of one size, so that pixels compare; otherwise the
-    video's own. A picture of 256 x 256 that is such a crop already is taken as it is.
+    video's own. A picture of 256 x 256 that is such a crop already is taken as it is. The face's identity is fitted to
+    this video alone: it takes up what blur does to landmarks, which would else pass for expression.
 
     Raises:
       UserError: unreadable, too short, or the face is not seen in half of its frames.

@@ -50,7 +50,7 @@ FIGURES = {
     "lmd_m_interocular": Figure("LMD-m / interocular", "", "low", "the same, mouth", 4),
     "lip_correlation": Figure("lip gap correlation", "", "high", "Pearson over a clip, landmarks' inner-lip gap"),
     "lip_lag": Figure("lip lag", "frames", "", "shift at which the gap correlates best; positive: made video late", 2),
-    "mouth_error": Figure("mouth error", "mm", "low", "mouth vertices of the expressions tracked in both videos"),
+    "mouth_error": Figure("mouth error", "mm", "low", "mouth vertices, of the expressions tracked in both videos"),
     "sync_distance": Figure(
         "Sync-D", "", "low", "SyncNet of this project, 5-frame windows, shift +-15; 10: unrelated. Not published LSE-D"
     ),
@@ -81,10 +81,11 @@ PAPER_TABLE_1 = {  # VAST, Table 1 (GRID): CPBD, SSIM, FID, LMD, LMD-m, Sync-D, 
     "paper: Wav2Lip": (0.1174, 0.946, 22.6, 1.616, 1.760, 6.472, 8.038, 0.500),
     "paper: VAST": (0.2265, 0.922, 21.0, 1.444, 1.479, 6.656, 7.571, 0.233),
 }
+OTHER_INSTRUMENTS = ("fd_vgg16", "sync_distance", "sync_confidence", "wer")  # columns in which the paper's differ
 PAPER_NOTE = (
-    "The paper's FID, Sync-D and Sync-C are of Inception and of the published SyncNet, its WER of a lip reader trained "
-    "on all of GRID, its crop and its held-out clips are unknown: only CPBD, SSIM, LMD and LMD-m are of one kind with "
-    "ours, and even those only roughly."
+    "In brackets: of other instruments than ours. The paper's FID, Sync-D and Sync-C are of Inception and of the "
+    "published SyncNet, its WER of a lip reader trained on all of GRID. Its crop and its held-out clips are unknown: "
+    "CPBD, SSIM, LMD and LMD-m compare only roughly as well."
 )
 OTHER_SOUND = "real, next clip's sound"  # a control of the sync metric itself
 
