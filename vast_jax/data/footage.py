@@ -22,7 +22,6 @@ from vast_jax.face.tracking import Crops, recipe, track_all
 from vast_jax.files import atomic_path, sha256
 from vast_jax.types import UserError
 
-VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
 _SPEAKER_FOLDER = re.compile(r"(s|p|id)\d+|[MW]\d{3}")
 _NONE = np.zeros(0)
 _PART = re.compile(r"\.part\d+$")
@@ -82,9 +81,11 @@ def find_videos(paths: Iterable[Path]) -> list[Path]:
             continue
         if not path.is_dir():
             raise UserError(f"{path} does not exist: give videos or folders of videos")
-        below = sorted(p.absolute() for p in path.rglob("[!.]*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        below = sorted(
+            p.absolute() for p in path.rglob("[!.]*") if p.suffix.lower() in media.VIDEO_SUFFIXES and p.is_file()
+        )
         if not below:
-            raise UserError(f"no video below {path}: looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
+            raise UserError(f"no video below {path}: looked for {' '.join(sorted(media.VIDEO_SUFFIXES))}")
         found.update(dict.fromkeys(below))
     return list(found)
 

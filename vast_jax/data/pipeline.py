@@ -99,6 +99,12 @@ def open_clips(data_dir: str | os.PathLike, split: str = "train") -> Clips:
     return Clips(sorted(clips, key=lambda clip: clip.name))
 
 
+def spread(items: Sequence, count: int | None) -> list:
+    """At most `count` of the items, evenly over the sequence; None: all."""
+    count = len(items) if count is None else min(count, len(items))
+    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
 @dataclass(frozen=True)
 class Window:
     """Frames [start, stop) of a clip."""

@@ -1,13 +1,16 @@
 """One clip measured: each system's video alone, and beside the real one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from vast_jax.audio import fit
 from vast_jax.data.grid_corpus import is_grid_name
 from vast_jax.evaluation.seen import Seen
+from vast_jax.face.following import runs
+from vast_jax.face.model import FaceModel
 from vast_jax.face.mouth_crop import mouth_crops
 from vast_jax.metrics.expression import correlation, mean_distance
 from vast_jax.metrics.expressiveness import (
@@ -23,10 +26,11 @@ from vast_jax.metrics.landmarks import aperture_lag, lip_aperture, lmd, lmd_inte
 from vast_jax.metrics.perceptual import LpipsWeights, perceive
 from vast_jax.metrics.sharpness import cpbd
 from vast_jax.metrics.sync import LEAST, compare, unit
+from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.lip_reader import LipReader
 from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.scene import hole_of
-from vast_jax.types import Array, Params
+from vast_jax.types import Params
 
 REAL = "real"  # the system that the others are measured against
 _PEAK_DB = 60.0  # what the PSNR of equal frames, which is infinite, counts as
@@ -36,8 +40,8 @@ _MIN_READ = 25  # frames: in a shorter clip no sentence is read
 class Instruments(NamedTuple):
     """The models that measure."""
 
-    face: Array  # FaceModel
-    acoustic: Array  # Recogniser
+    face: FaceModel
+    acoustic: Recogniser
     sync: SyncModel
     lips: LipReader
     lpips: LpipsWeights | None  # None: no LPIPS and no Frechet distance
@@ -50,7 +54,7 @@ class Measured(NamedTuple):
 
     figures: dict[str, float]  # NaN where there is nothing to measure
     words: dict[str, str]  # "greedy" and "grammar": sentences read from the lips, of GRID's clips
-    arrays: dict[str, np.ndarray]  # expression [T, D], features [n, F], sync embeddings [W, E], aperture [T]
+    arrays: dict[str, np.ndarray]  # expression [n, D] where seen, features [n, F], sync embeddings, aperture [T]
 
 
 def measure_clip(tools: Instruments, name: str, real: Seen, made: Mapping[str, Seen]) -> dict[str, Measured]:
@@ -78,17 +82,17 @@ def alone(tools: Instruments, name: str, seen: Seen, real: Seen, hole: np.ndarra
     figures |= {
         "cpbd": _mean([cpbd(frame) for frame in seen.frames]),
         "cpbd_hole": _mean([cpbd(frame, hole) for frame in seen.frames]),
-        "jitter": jitter(tools.face, expression),
-        "stability": motion_stability(tools.face, expression),
-        "blinks": blinks_a_minute(tools.face, expression),
+        "jitter": _over_runs(lambda x: jitter(tools.face, x), expression, valid),
+        "stability": _over_runs(lambda x: motion_stability(tools.face, x), expression, valid),
+        "blinks": _over_runs(lambda x: blinks_a_minute(tools.face, x), expression, valid),
     }
-    arrays = {"expression": expression, "aperture": lip_aperture(seen.landmarks)}
+    arrays = {"expression": expression[valid], "aperture": lip_aperture(seen.landmarks)}
     words = {}
     mouths = mouth_crops(seen.frames, seen.landmarks)
     speech = _speech(seen, real)
     if speech is not None:
         silent = silent_frames(speech, tools.acoustic(speech, len(valid)))
-        figures["motion_in_silence"] = motion_in_silence(tools.face, expression, silent)
+        figures["motion_in_silence"] = motion_in_silence(tools.face, expression, silent & valid)
     if speech is not None and len(valid) >= LEAST:
         faces = mouths if tools.sync.module.layout == "small" else _whole_faces(seen.frames)
         arrays |= {"sync_pictures": tools.sync.pictures(faces), "sync_sounds": tools.sync.sounds(speech)}
@@ -109,15 +113,19 @@ def pair(tools: Instruments, seen: Seen, real: Seen, hole: np.ndarray) -> dict[s
     """Fidelity to the real video, frame by frame: pixels, landmarks, lips and expression."""
     count = min(len(seen.frames), len(real.frames))
     made, true = seen.frames[:count], real.frames[:count]
-    maps = [ssim_map(a, b) for a, b in zip(made, true, strict=True)]
+    similarity, similarity_hole = [], []
+    for a, b in zip(made, true, strict=True):
+        similar = ssim_map(a, b)
+        similarity.append(ssim_mean(similar))
+        similarity_hole.append(ssim_mean(similar, hole))
     points, target = seen.landmarks[:count], real.landmarks[:count]
     both = seen.track.valid[:count] & real.track.valid[:count]
     apertures = lip_aperture(points), lip_aperture(target)
-    lag, _ = aperture_lag(*apertures)
+    lag, follows = aperture_lag(*apertures)
     distance, relative = lmd(points, target), lmd_interocular(points, target)
     return {
-        "ssim": _mean([ssim_mean(similarity) for similarity in maps]),
-        "ssim_hole": _mean([ssim_mean(similarity, hole) for similarity in maps]),
+        "ssim": _mean(similarity),
+        "ssim_hole": _mean(similarity_hole),
         "psnr": _mean([min(psnr(a, b), _PEAK_DB) for a, b in zip(made, true, strict=True)]),
         "psnr_hole": _mean([min(psnr(a, b, hole), _PEAK_DB) for a, b in zip(made, true, strict=True)]),
         "lmd": distance[0],
@@ -125,7 +133,7 @@ def pair(tools: Instruments, seen: Seen, real: Seen, hole: np.ndarray) -> dict[s
         "lmd_interocular": relative[0],
         "lmd_m_interocular": relative[1],
         "lip_correlation": correlation(apertures[0][both], apertures[1][both]) if both.sum() > 2 else float("nan"),
-        "lip_lag": lag,
+        "lip_lag": lag if np.isfinite(follows) else float("nan"),
         "mouth_error": mean_distance(
             tools.face, seen.track.expression[:count][both], real.track.expression[:count][both]
         ),
@@ -157,10 +165,17 @@ def _perceived(
 
 
 def _speech(seen: Seen, real: Seen) -> np.ndarray | None:
-    """The video's own sound, or that of the real one where it covers the video."""
+    """The video's own sound, or that of the real one where it is as long to a frame."""
     if seen.speech is not None or real.speech is None:
         return seen.speech
-    return real.speech if len(real.frames) == len(seen.frames) else None
+    return fit(real.speech, len(seen.frames)) if abs(len(real.frames) - len(seen.frames)) <= 1 else None
+
+
+def _over_runs(measure: Callable[[np.ndarray], float], expression: np.ndarray, valid: np.ndarray) -> float:
+    """A figure of an expression's motion over the stretches in which the face is seen, weighted by their length."""
+    found = [(measure(expression[run]), run.stop - run.start) for run in runs(valid, np.zeros_like(valid))]
+    values, lengths = np.array([pair for pair in found if np.isfinite(pair[0])]).reshape(-1, 2).T
+    return float(np.average(values, weights=lengths)) if len(values) else float("nan")
 
 
 def _whole_faces(frames: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ class Seen(NamedTuple):
     landmarks: np.ndarray  # [T, 478, 3] in pixels of the crop, NaN where no face is seen
     speech: np.ndarray | None  # [640 T] float32 at 16 kHz; None without sound
     size: tuple[int, int]  # width and height of the source, pixels
+    cut: bool  # whether the video goes on after the T frames
 
 
 def see(path: str | os.PathLike, face_model: FaceModel, landmarker: Landmarker, like: Seen | None = None) -> Seen:
@@ -45,6 +46,7 @@ def see(path: str | os.PathLike, face_model: FaceModel, landmarker: Landmarker, 
     path = Path(path)
     info = media.probe(path)
     found = follow_face(islice(media.read_frames(path), LONGEST), landmarker)
+    cut = len(found.seen) == LONGEST and (info.frames or 0) > LONGEST + 1
     if len(found.seen) < MIN_FRAMES or found.seen.mean() < 0.5:
         raise UserError(f"{path}: a face in {int(found.seen.sum())} of {len(found.seen)} frames: too few to measure")
     size, count = found.size, len(found.seen)
@@ -66,8 +68,9 @@ def see(path: str | os.PathLike, face_model: FaceModel, landmarker: Landmarker, 
         np.stack(list(Crops(path, box, 0, count, size))),
         track,
         np.where(found.seen[:, None, None], landmarks, np.float32(np.nan)),
-        fit(media.read_speech(path), count) if info.has_audio else None,
+        fit(media.read_speech(path, seconds=count / media.FPS), count) if info.has_audio else None,
         size,
+        cut,
     )
 
 

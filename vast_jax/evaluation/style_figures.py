@@ -203,7 +203,11 @@ def _with_share(outcome: Outcome, name: str, smaller: str, larger: str) -> Outco
     """Adds the share of rows in which one figure is below another."""
     if not outcome.rows:
         return outcome
-    share = float(np.mean([row[smaller] < row[larger] for row in outcome.rows.values()]))
+    pairs = np.array([(row[smaller], row[larger]) for row in outcome.rows.values()])
+    pairs = pairs[np.isfinite(pairs).all(1)]
+    if not len(pairs):
+        return outcome
+    share = float((pairs[:, 0] < pairs[:, 1]).mean())
     return outcome._replace(figures=outcome.figures | {name: share})
 
 

@@ -11,11 +11,11 @@ from vast_jax.face.model import FaceModel
 from vast_jax.metrics.distributions import frechet_distance, kernel_distance
 from vast_jax.metrics.expressiveness import diversity, parameter_groups
 from vast_jax.metrics.lip_reading import word_errors
-from vast_jax.metrics.style_similarity import style_similarity
+from vast_jax.metrics.style_similarity import STATISTICS, style_similarity
 from vast_jax.metrics.sync import compare
 
 _CROP = "256 crop, outer eye corners 72 px apart"
-_PAIRS = "real and made video in the same crop and codec, frame by frame"
+_PAIRS = "real and made video in the same crop, frame by frame"
 
 
 class Figure(NamedTuple):
@@ -43,7 +43,7 @@ FIGURES = {
     "fd_vgg16_hole": Figure("FD(vgg16), hole", "", "low", "relu5_3 averaged over the hole", 2),
     "kd_vgg16": Figure("KD(vgg16)", "", "low", "unbiased kernel distance of the same features, (x.y / 512 + 1)^3", 4),
     "kd_vgg16_hole": Figure("KD(vgg16), hole", "", "low", "the same, averaged over the hole", 4),
-    "fid": Figure("FID", "", "low", "Frechet distance of the given Inception weights' pool3 features", 2),
+    "fid": Figure("FID", "", "low", "Frechet distance of the given Inception weights' pool3, 2048 features", 2),
     "lmd": Figure("LMD", "px", "low", f"68 landmarks, Umeyama similarity of all 68 each frame, mean L2; {_CROP}"),
     "lmd_m": Figure("LMD-m", "px", "low", "the same alignment, 20 points of the mouth"),
     "lmd_interocular": Figure("LMD / interocular", "", "low", "each frame over its outer eye corners' distance", 4),
@@ -58,24 +58,38 @@ FIGURES = {
     "sync_offset": Figure("offset", "frames", "", "shift of least distance; positive: sound late", 2),
     "sync_offset_within_1": Figure("offset within 1 frame", "", "high", "share of clips"),
     "wer": Figure("WER", "", "low", "words read from lips without grammar, jiwer, all edits over all words (GRID)"),
-    "cer": Figure("CER", "", "low", "characters, likewise"),
+    "cer": Figure("CER", "", "low", "characters, likewise, spaces among them"),
     "letters_right": Figure("letters right", "", "high", "share of GRID's letters, the hardest word, without grammar"),
     "wer_grammar": Figure("WER, grammar", "", "low", "reading bound to GRID's sentence form"),
     "dvt_frame_all": Figure("Dvt, all", "", "", "100 mean distance of a clip's frames / sqrt(D); compare ratios", 2),
     "dvt_frame_strong": Figure("Dvt, strong", "", "", "the same, parameters strongly tied to speech", 2),
     "dvt_frame_weak": Figure("Dvt, weak", "", "", "the same, weakly tied", 2),
     "dvt_sequence_all": Figure("Dvt of clips", "", "", "distance of clips' means and spreads in real spreads", 2),
+    "dvt_sequence_strong": Figure("Dvt of clips, strong", "", "", "the same, strongly tied to speech", 2),
+    "dvt_sequence_weak": Figure("Dvt of clips, weak", "", "", "the same, weakly tied", 2),
     "jitter": Figure("jitter", "mm/frame2", "", "mean length of mouth vertices' acceleration"),
     "stability": Figure("stability (MSI)", "", "", "1 / variance of the mouth's acceleration (StableFace)", 1),
     "motion_in_silence": Figure("motion in silence", "mm/s", "low", "speed of the lips between silent frames", 2),
     "blinks": Figure("blinks", "a minute", "", "of the tracked expression, with hysteresis", 1),
     "style_similarity_all": Figure(
-        "style similarity", "", "high", "rank correlation over prompts of what each parameter does"
+        "style similarity",
+        "",
+        "high",
+        "rank correlation over prompts of what each parameter does (mean, spread, speed, range); the clips' different "
+        "speech adds noise",
     ),
+    "style_similarity_strong": Figure("style similarity, strong", "", "high", "parameters strongly tied to speech"),
+    "style_similarity_weak": Figure("style similarity, weak", "", "high", "weakly tied"),
+    **{
+        f"style_similarity_{kind}": Figure(f"style similarity, {kind}", "", "high", f"of all parameters' {kind} alone")
+        for kind in STATISTICS
+    },
+    "style_similarity_shuffled": Figure("style similarity, shuffled", "", "", "each with another's prompt: chance"),
     "frames": Figure("frames", "", "", "measured of each clip", 0),
     "frames_without_face": Figure("frames without a face", "", "low", "no landmarks found", 2),
 }
 TABLE_1 = ("cpbd", "ssim", "fd_vgg16", "lmd", "lmd_m", "sync_distance", "sync_confidence", "wer")
+FEATURES = {"fd_vgg16": 512, "fd_vgg16_hole": 512, "fid": 2048}  # fewer frames than features: far too high
 PAPER_TABLE_1 = {  # VAST, Table 1 (GRID): CPBD, SSIM, FID, LMD, LMD-m, Sync-D, Sync-C, WER
     "paper: real": (0.265, None, None, 0, 0, 6.959, 7.039, 0.067),
     "paper: Wav2Lip": (0.1174, 0.946, 22.6, 1.616, 1.760, 6.472, 8.038, 0.500),
@@ -95,7 +109,16 @@ class Value(NamedTuple):
 
     mean: float  # over clips, or the figure itself where it is of all clips together
     median: float  # NaN where the figure is of all clips together
-    n: int  # clips, frames (distances of distributions) or words (WER)
+    n: int  # clips, frames (distances of distributions), words (WER) or characters (CER)
+
+
+def conventions(published_sync: bool) -> dict[str, str]:
+    """What each figure is, by name; with the published SyncNet the sync figures are those of other papers."""
+    found = {name: figure.convention for name, figure in FIGURES.items()}
+    if published_sync:
+        found["sync_distance"] = "LSE-D: the given SyncNet on the whole crop at 224 px, 5-frame windows, shift +-15"
+        found["sync_confidence"] = "LSE-C: median over shifts minus LSE-D"
+    return found
 
 
 def summarise(
@@ -118,7 +141,7 @@ def summarise(
         real = {name: clips[name][REAL] for name in measured}
         table[system] |= _distributions(measured, None if system == REAL else real)
         table[system] |= _read(measured) | _diversity(measured, real, face)
-        if prompts and system != REAL:
+        if prompts:
             table[system] |= _style(measured, prompts, face)
     if other := _other_sound(clips, unit):
         table[OTHER_SOUND] = other
@@ -161,14 +184,16 @@ def _read(measured: Mapping[str, Measured]) -> dict[str, Value]:
     said = {name: grid_sentence(name) for name, m in measured.items() if m.words and is_grid_name(name)}
     if not said:
         return {}
-    count = sum(map(len, said.values()))
+    count, characters = sum(map(len, said.values())), sum(len(" ".join(words)) for words in said.values())
     greedy, grammar = (
         word_errors(list(said.values()), [tuple(measured[name].words[kind].split()) for name in said])
         for kind in ("greedy", "grammar")
     )
-    figures = {"wer": greedy["wer"], "cer": greedy["cer"], "wer_grammar": grammar["wer"]}
-    return {name: _of_all(value, count) for name, value in figures.items()} | {
-        "letters_right": _of_all(greedy["letters"], len(said))
+    return {
+        "wer": _of_all(greedy["wer"], count),
+        "cer": _of_all(greedy["cer"], characters),
+        "letters_right": _of_all(greedy["letters"], len(said)),
+        "wer_grammar": _of_all(grammar["wer"], count),
     }
 
 
@@ -187,7 +212,8 @@ def _style(measured: Mapping[str, Measured], prompts: Mapping[str, np.ndarray], 
         [measured[name].arrays["expression"] for name in names],
         parameter_groups(face),
     )
-    return {"style_similarity_all": _of_all(similarity.correlation["all"], len(names))}
+    figures = similarity.correlation | similarity.by_statistic["all"] | {"shuffled": similarity.shuffled["all"]}
+    return {f"style_similarity_{name}": _of_all(value, len(names)) for name, value in figures.items()}
 
 
 def _other_sound(clips: Mapping[str, Mapping[str, Measured]], unit: float) -> dict[str, Value]:
@@ -204,3 +230,16 @@ def _other_sound(clips: Mapping[str, Mapping[str, Measured]], unit: float) -> di
 
 def _of_all(value: float, n: int) -> Value:
     return Value(float(value), float("nan"), n)
+
+
+def remarks(table: Mapping[str, Mapping[str, Value]]) -> list[str]:
+    """What to know before believing a table."""
+    found = []
+    for name, features in FEATURES.items():
+        counts = [values[name].n for values in table.values() if name in values]
+        if counts and min(counts) < features:
+            found.append(
+                f"{FIGURES[name].title} of {min(counts)} frames with {features} features is far too high: compare only "
+                "figures of as many frames, or look at more frames (--every)"
+            )
+    return found

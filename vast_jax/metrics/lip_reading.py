@@ -47,10 +47,7 @@ def word_errors(references: Sequence[Sentence], read: Sequence[Sentence]) -> dic
     Raises:
       UserError: jiwer is missing, there is no sentence, or an empty one among the references.
     """
-    try:
-        import jiwer
-    except ImportError as error:
-        raise UserError("word error rates need the library jiwer: pip install 'vast_jax[evaluate]'") from error
+    jiwer = require_jiwer()
     if len(references) != len(read):
         raise ValueError(f"{len(references)} references for {len(read)} sentences read")
     if not references or not all(references):
@@ -71,6 +68,15 @@ def word_errors(references: Sequence[Sentence], read: Sequence[Sentence]) -> dic
         "letters": right[True] / max(letters, 1),
         "others": right[False] / max(others, 1),
     }
+
+
+def require_jiwer():
+    """The library jiwer. UserError: it is not installed."""
+    try:
+        import jiwer
+    except ImportError as error:
+        raise UserError("word error rates need the library jiwer: pip install 'vast_jax[evaluate]'") from error
+    return jiwer
 
 
 def score(reader: LipReader, mouths: Sequence[np.ndarray], references: Sequence[Sentence]) -> dict[str, float]:

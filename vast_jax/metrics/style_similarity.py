@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from vast_jax.media import FPS
 from vast_jax.metrics.style_space import chance, neighbour_accuracy, of_several_groups, probe_accuracy
+from vast_jax.reporting import jsonable
 
 STATISTICS = ("mean", "spread", "speed", "range")
 DIFFERS = 0.03  # deviation over prompts from which a parameter is compared, in the statistic's unit
@@ -29,7 +30,7 @@ class StyleSimilarity(NamedTuple):
 
     def to_dict(self) -> dict:
         """For JSON: a number that is not finite is None."""
-        return _jsonable(self._asdict())
+        return jsonable(self._asdict())
 
 
 class Leakage(NamedTuple):
@@ -44,7 +45,7 @@ class Leakage(NamedTuple):
 
     def to_dict(self) -> dict:
         """For JSON: a number that is not finite is None."""
-        return _jsonable(self._asdict())
+        return jsonable(self._asdict())
 
 
 def statistics(expression: np.ndarray) -> np.ndarray:
@@ -142,9 +143,3 @@ def _derangement(rng: np.random.Generator, count: int) -> np.ndarray:
         order = rng.permutation(count)
         if (order != np.arange(count)).all():
             return order
-
-
-def _jsonable(value):
-    if isinstance(value, Mapping):
-        return {name: _jsonable(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and not np.isfinite(value) else value

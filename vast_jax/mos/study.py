@@ -17,7 +17,6 @@ from vast_jax.types import UserError
 
 FOR_RATERS, KEY = "for_raters", "key.json"
 RATERS = 60  # numbers that raters may have
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".mpg", ".mpeg", ".webm", ".avi", ".m4v"}
 SECONDS_TO_ANSWER = 15  # a clip, beyond its length, for the time that the page announces
 _CRF = 12  # all clips are coded anew, alike, and so well that no one sees it
 _DISCLOSURE = {"title": "Clip of a viewing test", "comment": "May be AI-generated"}  # of real clips too: it is blind
@@ -83,7 +82,7 @@ class Study(NamedTuple):
 
 
 def write_study(
-    systems: Mapping[str, Path],
+    systems: Mapping[str, Path | Mapping[str, Path]],
     out: Path,
     clips: int | None = None,
     seed: int = 0,
@@ -93,9 +92,11 @@ def write_study(
     """Makes out/for_raters (index.html and clips/) and out/key.json.
 
     All clips are coded anew in the same way (25 fps, H.264, AAC), so that any browser plays them and neither metadata
-    nor the manner of coding tells whose they are. `systems`: folders of videos by name; a sentence is a file name that
-    all of them have. `clips`: draw this many sentences. `raters`: how many orders there are. `practice`: a video to
-    begin with that does not count.
+    nor the manner of coding tells whose they are.
+
+    systems: by name, a folder of videos, whose file names say the sentence, or videos by sentence; the sentences that
+      all of them have count. clips: draw this many sentences. raters: how many orders there are. practice: a video to
+      begin with that does not count.
 
     UserError: no or unlike folders, no sentence in common, a video without sound or unreadable, an `out` that exists.
     """
@@ -107,7 +108,8 @@ def write_study(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: exists already, perhaps with answers in it; choose another folder")
     rng = np.random.default_rng(seed)
-    videos, notes = _common({name: _videos(Path(folder)) for name, folder in systems.items()}, clips, rng)
+    found = {name: at if isinstance(at, Mapping) else media.videos_in(at) for name, at in systems.items()}
+    videos, notes = _common(found, clips, rng)
     infos = {clip: _probe(path) for clip, path in videos.items()}
     notes += _telling(infos)
     if practice is not None:
@@ -178,21 +180,6 @@ def read_key(path: Path) -> Key:
 
 def _key(clips: dict[str, Clip]) -> Key:
     return Key(hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:12], clips)
-
-
-def _videos(folder: Path) -> dict[str, Path]:
-    """A folder's videos by file name without suffix."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give one of videos")
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
-            if path.stem in found:
-                raise UserError(f"{path}: {found[path.stem].name} has the same name; keep one of them")
-            found[path.stem] = path
-    if not found:
-        raise UserError(f"{folder}: no video in it")
-    return found
 
 
 def _common(found: dict[str, dict[str, Path]], clips: int | None, rng) -> tuple[dict[Clip, Path], list[str]]:

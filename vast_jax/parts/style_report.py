@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vast_jax.data.clips import Clip
+from vast_jax.data.pipeline import spread
 from vast_jax.face.model import FaceModel
 from vast_jax.face.rasterise import camera_of, place
 from vast_jax.face.shading import shade
@@ -47,8 +48,8 @@ def report(
     between two of them over how far between two halves of one (`style_ratio`), and the posterior's health.
     """
     figures: dict[str, float] = {}
-    grid = _spread([clip for clip in held_out if clip.name.startswith("grid/")], GRID_CLIPS)
-    others = _spread([clip for clip in held_out if not clip.name.startswith("grid/")], OTHER_CLIPS)
+    grid = spread([clip for clip in held_out if clip.name.startswith("grid/")], GRID_CLIPS)
+    others = spread([clip for clip in held_out if not clip.name.startswith("grid/")], OTHER_CLIPS)
     average = model.constants["mean"]
     for group, clips in (("grid", grid), ("other", others)):
         trials = [trial for clip in clips if (trial := _trial(model, clip, train))]
@@ -57,10 +58,10 @@ def report(
         figures |= {f"{group}_{name}": value for name, value in _speak(model, face, trials, average).items()}
         for trial in trials[:2]:
             _picture(model, face, trial, Path(out_dir), step)
-    prompts = _one_each([*others, *_spread(train, len(train)), *grid], STYLES)
+    prompts = _one_each([*others, *spread(train, len(train)), *grid], STYLES)
     if len(prompts) > 1:
         figures |= _style_figures(model, face, prompts, (grid or others)[:3], Path(out_dir), step)
-    figures |= _posterior_figures(model, _spread(train, 64))
+    figures |= _posterior_figures(model, spread(train, 64))
     if figures["active_units"] < 0.1 * model.module.style_width:
         warnings.warn(f"step {step}: only {figures['active_units']:.0f} style dimensions are in use", stacklevel=2)
     return figures
@@ -156,11 +157,6 @@ def _posterior_figures(model: StyleModel, clips: Sequence[Clip]) -> dict[str, fl
     mu, logvar = (np.concatenate([posterior[i] for posterior in posteriors]) for i in (0, 1))
     divergence = 0.5 * (np.square(mu) + np.exp(logvar) - 1 - logvar)
     return {"active_units": float((mu.var(0) > 0.01).sum()), "kl_per_dimension": float(divergence.mean())}
-
-
-def _spread(clips: Sequence[Clip], count: int) -> list[Clip]:
-    """At most `count` clips, evenly over the list."""
-    return [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int))]
 
 
 def _one_each(clips: Sequence[Clip], count: int) -> list[Clip]:

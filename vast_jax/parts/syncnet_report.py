@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from vast_jax.data.pipeline import spread
 from vast_jax.metrics import sync_assessment
 from vast_jax.metrics.sync import MAX_SHIFT, UNRELATED
 from vast_jax.models.syncnet_model import SyncModel
@@ -24,20 +25,15 @@ def report(
     groups = sync_assessment.groups(data_dir, left_out)
     if not groups:
         raise UserError(f"{data_dir} holds fewer than two held-out clips with speech of two seconds to measure on")
-    trials = {name: sync_assessment.assess(model, _spread(clips, CLIPS)) for name, clips in groups.items()}
+    trials = {name: sync_assessment.assess(model, spread(clips, CLIPS)) for name, clips in groups.items()}
     unrelated = sync_assessment.unrelated_distance([trial for group in trials.values() for trial in group])
     out = {"unrelated": unrelated}
     for group, measured in trials.items():
         found = sync_assessment.figures(measured, unrelated)
         out |= {f"{group}_{name}": value for name, value in found.items()}
         title = f"{group} people, step {step}"
-        _plot(Path(out_dir) / f"curves_{group}.png", _spread(measured, SHOWN), UNRELATED / unrelated, title)
+        _plot(Path(out_dir) / f"curves_{group}.png", spread(measured, SHOWN), UNRELATED / unrelated, title)
     return out
-
-
-def _spread(items: Sequence, count: int) -> list:
-    """At most `count` items, evenly over the sequence."""
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))]
 
 
 def _plot(path: Path, trials: Sequence[sync_assessment.Trial], scale: float, title: str) -> None:
