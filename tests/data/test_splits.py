@@ -30,6 +30,7 @@ def test_people_and_folders_of_the_prompts():
         "prompts/emotion_silent/M030_front_sad_level3_001",
         "prompts/silent/nice_clip1",
         "speech/librispeech/1688-142285-0000.flac",
+        "speech/kokoro/bf_emma-00021.flac",
     )
     training = (
         "prompts/speeches/Obama_clip1",
@@ -38,6 +39,7 @@ def test_people_and_folders_of_the_prompts():
         "prompts/generated/vasa_11",
         "prompts/voxceleb/Audio_Source_00015",
         "speech/librispeech_untranscribed/103-1240-0000.flac",
+        "speech/kokoro/af_heart-00003.flac",
         "speech/ljspeech/LJ001-0001.flac",
         "my/own/video.mp4",
     )

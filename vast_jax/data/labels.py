@@ -1,15 +1,16 @@
 """Speech with a phone label every 20 ms, to train the acoustic model on: a tfds dataset of array_record files."""
 
 import functools
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from vast_jax.audio import HOP
+from vast_jax.audio import HOP, PHONES, SILENCE
 from vast_jax.files import atomic_path
 from vast_jax.types import UserError
 
@@ -50,11 +51,33 @@ class LabelledSpeech(tfds.core.GeneratorBasedBuilder):
             yield utterance.name, utterance._asdict()
 
 
-def write(utterances: dict[str, Sequence[Utterance]], directory: str | os.PathLike) -> None:
-    """Builds the dataset under `directory` (whole or not at all); empty splits are left out."""
+def read_phones(path: str | os.PathLike, frames: int) -> np.ndarray:
+    """Labels uint8 [frames] of a file of lines "first-sample sample-after-the-last phone" at 16 kHz (TIMIT's form).
+
+    A frame has the phone at its middle, silence where there is none. UserError: another form, an unknown phone.
+    """
+    labels, middles = np.full(frames, SILENCE, np.uint8), (np.arange(frames) + 0.5) * HOP
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            start, end, phone = line.split()
+            labels[(int(start) <= middles) & (middles < int(end))] = PHONES.index(phone)
+        except ValueError:
+            raise UserError(f"{path}: {line!r} is not 'start end PHONE', with one of {' '.join(PHONES)}") from None
+    return labels
+
+
+def write(
+    utterances: dict[str, Sequence[Utterance]], directory: str | os.PathLike, report: Mapping | None = None
+) -> None:
+    """Builds the dataset under `directory` (whole or not at all); empty splits are left out.
+
+    `report`, about how it was made, is kept beside it as labelling.json.
+    """
     with atomic_path(directory) as part:
         builder = LabelledSpeech({split: items for split, items in utterances.items() if items}, data_dir=str(part))
         builder.download_and_prepare()
+        if report is not None:
+            (part / "labelling.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 @functools.lru_cache(maxsize=4)

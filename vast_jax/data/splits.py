@@ -3,6 +3,7 @@
 from pathlib import PurePath
 
 _PEOPLE = ("M030", "W009", "W023", "W036")  # of MEAD
+_VOICES = ("af_bella", "am_michael", "bf_emma", "bm_george")  # synthetic, of Kokoro
 _FOLDERS = ("emotion_silent", "silent")
 _CLIPS = {
     "talkshow/range_head_4",
@@ -37,4 +38,6 @@ def is_held_out(path: str) -> bool:
         return name.startswith("feifeili")
     if folder == "mead":
         return name.startswith(_PEOPLE)
+    if folder == "kokoro":
+        return name.startswith(_VOICES)
     return folder in _FOLDERS or folder == "librispeech" or f"{folder}/{name}" in _CLIPS
