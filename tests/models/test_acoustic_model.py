@@ -7,6 +7,7 @@ import pytest
 from vast_jax import audio
 from vast_jax.media import read_speech
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser, clipped_relu, stack_frames
+from vast_jax.parts.acoustic import AcousticPart
 
 DEMO = Path(audio.__file__).parent / "assets" / "demo_speech.flac"
 SMALL = dict(context=2, dense=16, width=12, dilations=(1, 2), dropout=0.5)
@@ -48,13 +49,25 @@ def test_padding_does_not_matter(model):
     np.testing.assert_allclose(apply(model, padded, np.arange(31)[None] < 20)[:, :20], alone, atol=1e-5)
 
 
-def test_view_is_exact():
-    module = AcousticModel(**SMALL)
+@pytest.mark.parametrize(
+    ("fields", "lookback", "lookahead"), [({}, 5, 5), (dict(context=3, context_after=1, ahead=(0, 1)), 7, 2)]
+)
+def test_no_logit_depends_on_frames_beyond_the_view(fields, lookback, lookahead):
+    module = AcousticModel(**SMALL | fields)
+    assert (module.lookback, module.lookahead) == (lookback, lookahead)
     x, mask = features(30), np.ones((1, 30), bool)
     params = jax.jit(module.init)(jax.random.key(0), x, mask)["params"]
     seen = jax.jit(jax.grad(lambda x: (module.apply({"params": params}, x, mask)[0, 15] ** 2).sum()))(x)
     frames = np.flatnonzero(np.abs(seen[0]).sum(-1))
-    assert (frames[0], frames[-1]) == (15 - module.view, 15 + module.view)
+    assert (frames[0], frames[-1]) == (15 - lookback, 15 + lookahead)
+
+
+def test_the_default_streams():
+    module = AcousticPart().module()
+    # the last frame's window ends 10 ms after the frame does
+    assert module.lookahead * 20 + 10 <= 200
+    shapes = jax.eval_shape(module.init, jax.random.key(0), features(8), np.ones((1, 8), bool))["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) <= 4e6
 
 
 def test_randomness_is_the_key(model):
@@ -64,8 +77,8 @@ def test_randomness_is_the_key(model):
     np.testing.assert_array_equal(one, apply(model, x, mask, jax.random.key(1)))
 
 
-def recogniser(short: int, long: int) -> Recogniser:
-    module = AcousticModel(**SMALL)
+def recogniser(short: int, long: int, **fields) -> Recogniser:
+    module = AcousticModel(**SMALL | fields)
     x, mask = np.zeros((1, 8, audio.MELS), np.float32), np.ones((1, 8), bool)
     params = jax.jit(module.init)(jax.random.key(0), x, mask)["params"]
     constants = {"mean": np.full(audio.MELS, -5.0, np.float32), "std": np.full(audio.MELS, 3.0, np.float32)}
@@ -74,10 +87,11 @@ def recogniser(short: int, long: int) -> Recogniser:
     return out
 
 
-def test_pieces_are_the_whole():
+@pytest.mark.parametrize("fields", [{}, dict(context_after=0, ahead=(1, 0))])
+def test_pieces_are_the_whole(fields):
     signal = 0.1 * np.random.default_rng(0).standard_normal(100 * audio.SAMPLES_PER_FRAME).astype(np.float32)
-    whole = recogniser(256, 256).posteriors(signal)
-    np.testing.assert_allclose(recogniser(16, 24).posteriors(signal), whole, atol=1e-5)
+    whole = recogniser(256, 256, **fields).posteriors(signal)
+    np.testing.assert_allclose(recogniser(16, 24, **fields).posteriors(signal), whole, atol=1e-5)
     np.testing.assert_allclose(whole.sum(-1), 1, atol=1e-5)
 
 

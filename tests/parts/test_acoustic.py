@@ -9,9 +9,10 @@ from vast_jax.data import augmentation
 from vast_jax.data.labels import UNLABELLED, Utterance, write
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.training import Config, init_state, train_step
+from vast_jax.types import UserError
 
 STEPS = 240
-PART = AcousticPart(context=1, dense=24, width=24, dilations=(1, 2), window=10, learning_rate=1e-2)
+PART = AcousticPart(context=1, dense=24, width=24, dilations=(1, 2), ahead=(0, 1), window=10, learning_rate=1e-2)
 
 
 def tone(pitch: float, frames: int) -> np.ndarray:
@@ -86,6 +87,11 @@ def test_learns_exports_and_reports(data, tmp_path):
     assert recogniser.hash == card["sha256"] and card["data"] == "tones"
     ppg = recogniser(tone(300, 25).astype(np.float32) / 32768, 25)
     assert ppg.shape == (25, 41) and (ppg[2:-2].argmax(-1) == 2).mean() > 0.8
+
+
+def test_a_lookahead_for_every_convolution():
+    with pytest.raises(UserError, match="2 dilations"):
+        AcousticPart(dilations=(1, 2)).module()
 
 
 def test_cut_follows_the_pace():

@@ -2,7 +2,7 @@
 
 Deep Speech's plan: stacked neighbouring frames -> three dense layers with clipped ReLU -> a layer that looks along time
 -> dense -> classes. The layer along time is a bidirectional LSTM as in the paper, or residual dilated convolutions,
-whose bounded view makes any cutting into pieces exact.
+whose bounded view makes any cutting into pieces exact and, with few frames ahead, lets the model stream.
 """
 
 import functools
@@ -39,25 +39,40 @@ class AcousticModel(nn.Module):
     The output on valid frames does not depend on what is masked. With an LSTM the valid frames come first.
     """
 
-    context: int = 5  # frames stacked on either side
+    context: int = 5  # frames stacked before each frame
+    context_after: int | None = None  # frames stacked after it; None: as many as before
     dense: int = 256  # units of each of the three layers
     width: int = 256  # units along time
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16)  # of the residual convolutions over three frames
+    ahead: tuple[int, ...] | None = None  # frames that each of them looks ahead; None: its dilation, as it looks back
     lstm: bool = False  # a bidirectional LSTM of `width` a direction instead
     dropout: float = 0.1
     classes: int = len(PHONES)
 
     @property
-    def view(self) -> int:
-        """Frames before and after a frame that its logits depend on (with an LSTM: that matter)."""
-        return self.context + (LSTM_VIEW if self.lstm else sum(self.dilations))
+    def lookback(self) -> int:
+        """Frames before a frame that its logits depend on (with an LSTM: that matter)."""
+        return self.context + (LSTM_VIEW if self.lstm else -sum(min(taps) for taps in self._taps))
+
+    @property
+    def lookahead(self) -> int:
+        """Frames after a frame that its logits depend on (with an LSTM: that matter)."""
+        after = self.context if self.context_after is None else self.context_after
+        return after + (LSTM_VIEW if self.lstm else sum(max(taps) for taps in self._taps))
+
+    @property
+    def _taps(self) -> list[tuple[int, int, int]]:
+        """The three frames that each convolution combines: one ahead, or two that lie back."""
+        ahead = self.dilations if self.ahead is None else self.ahead
+        return [(-d, 0, a) if a else (-2 * d, -d, 0) for d, a in zip(self.dilations, ahead, strict=True)]
 
     @nn.compact
     def __call__(self, x_BxTxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Normalised log filter bank [B, T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
         mask_BxTx1 = mask_BxT[..., None]
         drop = _Dropout(self.dropout, key)
-        x_BxTxC = stack_frames(jnp.where(mask_BxTx1, x_BxTxF, 0.0), range(-self.context, self.context + 1))
+        after = self.context if self.context_after is None else self.context_after
+        x_BxTxC = stack_frames(jnp.where(mask_BxTx1, x_BxTxF, 0.0), range(-self.context, after + 1))
         for _ in range(3):
             x_BxTxC = drop(clipped_relu(nn.Dense(self.dense, kernel_init=nn.initializers.he_normal())(x_BxTxC)))
         if self.lstm:
@@ -65,9 +80,9 @@ class AcousticModel(nn.Module):
             x_BxTxC = nn.Bidirectional(*cells)(x_BxTxC, seq_lengths=mask_BxT.sum(-1))
         else:
             x_BxTxC = nn.Dense(self.width)(x_BxTxC)
-            for dilation in self.dilations:
+            for taps in self._taps:
                 y_BxTxC = jnp.where(mask_BxTx1, nn.LayerNorm()(x_BxTxC), 0.0)
-                y_BxTxC = nn.Dense(self.width)(stack_frames(y_BxTxC, (-dilation, 0, dilation)))
+                y_BxTxC = nn.Dense(self.width)(stack_frames(y_BxTxC, taps))
                 x_BxTxC = x_BxTxC + drop(clipped_relu(y_BxTxC))
             x_BxTxC = nn.LayerNorm()(x_BxTxC)
         x_BxTxC = drop(clipped_relu(nn.Dense(self.width, kernel_init=nn.initializers.he_normal())(x_BxTxC)))
@@ -102,7 +117,7 @@ class Recogniser:
         self.module, self.hash = module, hash
         self.card: dict[str, Any] = {}
         self._params, self._constants = params, constants
-        if 2 * module.view >= self.SHORT:
+        if module.lookback + module.lookahead >= self.SHORT:
             self.SHORT = self.LONG
 
     @classmethod
@@ -122,17 +137,17 @@ class Recogniser:
 
     def posteriors(self, signal: np.ndarray) -> np.ndarray:
         """Phone posteriors at 50 Hz, [640 T] -> [2T, 41] float32."""
-        fbank, view = log_fbank(signal), self.module.view
+        fbank, lookback, lookahead = log_fbank(signal), self.module.lookback, self.module.lookahead
         frames = len(fbank)
         length = self.SHORT if frames <= self.SHORT else self.LONG
         out = np.empty((frames, self.module.classes), np.float32)
         done = 0
         while done < frames:
-            start = max(0, done - view)
+            start = max(0, done - lookback)
             piece = fbank[start : start + length]
             padded = np.pad(piece, ((0, length - len(piece)), (0, 0)))
             posteriors = np.asarray(self._run(padded[None], np.arange(length)[None] < len(piece)))[0]
-            end = frames if start + length >= frames else start + length - view
+            end = frames if start + length >= frames else start + length - lookahead
             out[done:end] = posteriors[done - start : end - start]
             done = end
         return out

@@ -15,21 +15,26 @@ from vast_jax import audio, checkpoint
 from vast_jax.data import augmentation
 from vast_jax.data.labels import UNLABELLED, Utterance, read
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser
-from vast_jax.types import Batch, Part
+from vast_jax.types import Batch, Part, UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class AcousticPart:
     """The acoustic model and how it is trained."""
 
-    context: int = 5
-    """Frames stacked on either side."""
-    dense: int = 256
+    context: int = 6
+    """Frames stacked before each frame."""
+    context_after: int | None = 2
+    """Frames stacked after it; None: as many as before."""
+    dense: int = 384
     """Units of each of the three dense layers."""
-    width: int = 256
+    width: int = 320
     """Units along time."""
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
     """Of the residual convolutions along time."""
+    ahead: tuple[int, ...] | None = (1, 1, 1, 2, 2)
+    """Frames that each convolution looks ahead, 9 with the stacked ones: 190 ms with the last frame's window. None: as
+    far as back."""
     lstm: bool = False
     """A bidirectional LSTM along time instead, as in the paper."""
     dropout: float = 0.1
@@ -43,8 +48,14 @@ class AcousticPart:
     """Of the exported weights, with the attribution that the data ask for."""
 
     def module(self) -> AcousticModel:
-        names = [field.name for field in dataclasses.fields(AcousticModel) if hasattr(self, field.name)]
-        return AcousticModel(**{name: getattr(self, name) for name in names if name not in ("parent", "name")})
+        """The model to train. UserError: the convolutions are not one look-ahead each."""
+        if self.ahead is not None and len(self.ahead) != len(self.dilations):
+            raise UserError(f"{len(self.dilations)} dilations need as many values of ahead, not {len(self.ahead)}")
+        return AcousticModel(**self._config())
+
+    def _config(self) -> dict:
+        of_model = AcousticModel.__dataclass_fields__
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in of_model}
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
         """Mean and deviation of each mel band over the training speech, [80] each."""
@@ -127,10 +138,10 @@ class AcousticPart:
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
         corpora = sorted({utterance.name.split("/")[0] for utterance in read(data_dir, "train")})
-        module = self.module()
-        config = {name: getattr(module, name) for name in ("context", "dense", "width", "dilations", "lstm", "dropout")}
-        card = dict(part="acoustic", config=config, data=", ".join(corpora), figures=figures, phones=audio.PHONES)
-        card["licence"] = self.licence
+        card = dict(
+            part="acoustic", config=self._config(), data=", ".join(corpora), figures=figures, phones=audio.PHONES
+        )
+        card.update(licence=self.licence, phones=audio.PHONES)
         checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
 
 
