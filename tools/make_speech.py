@@ -30,7 +30,7 @@ from vast_jax.data.workers import run_jobs
 from vast_jax.files import atomic_path
 from vast_jax.types import UserError
 
-MEAN_SECONDS = 5.5  # of an utterance, to plan how many make the hours
+MEAN_SECONDS = 4.6  # of an utterance, to plan how many make the hours
 GRID_SHARE = 0.12  # sentences of GRID's grammar, as an avatar may be trained on
 PACE = (0.75, 1.4)
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from vast_jax import audio, checkpoint
-from vast_jax.data import augmentation
 from vast_jax.data.labels import UNLABELLED, Utterance, write
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.training import Config, init_state, train_step
@@ -92,38 +91,6 @@ def test_learns_exports_and_reports(data, tmp_path):
 def test_a_lookahead_for_every_convolution():
     with pytest.raises(UserError, match="2 dilations"):
         AcousticPart(dilations=(1, 2)).module()
-
-
-def test_cut_follows_the_pace():
-    labels = np.repeat(np.arange(40, dtype=np.uint8), 3)
-    speech = np.repeat(labels.astype(np.int16) * 100, 320)
-    for seed in range(5):
-        cut, cut_labels = augmentation.cut(Utterance("a", speech, labels), 20, np.random.default_rng(seed))
-        assert cut.shape == (20 * 640,) and cut_labels.shape == (40,)
-        heard = np.round(cut.reshape(40, 320)[:, 160] * 32768 / 100)
-        assert np.abs(heard - cut_labels).max() <= 1
-
-
-def test_beyond_the_utterance_is_silence():
-    short = Utterance("a", np.full(640 * 4, 1000, np.int16), np.full(8, 5, np.uint8))
-    speech, labels = augmentation.cut(short, 20, np.random.default_rng(0))
-    still = speech.reshape(40, 320).any(1) == 0
-    assert still.sum() > 25 and (labels[still] == audio.SILENCE).all() and (labels == 5).sum() >= 6
-
-
-def test_distortion_keeps_labels_true():
-    speech, labels = np.full(640 * 20, 0.1, np.float32), np.full(40, 5, np.uint8)
-    for seed in range(20):
-        out, new = augmentation.distort(speech, labels, np.random.default_rng(seed))
-        assert np.isfinite(out).all() and np.abs(out).max() <= 1
-        assert set(np.unique(new)) <= {5, audio.SILENCE}
-    np.testing.assert_array_equal(labels, 5)
-
-
-def test_colour_stays_on_the_floor_for_silence():
-    silence, mean = audio.log_fbank(np.zeros(640 * 10, np.float32)), np.zeros(audio.MELS)
-    out = augmentation.colour(silence, mean, np.random.default_rng(0))
-    assert out.shape == silence.shape and out.min() >= np.log(audio.FLOOR) - 1e-5
 
 
 def test_the_papers_layer_along_time_fits_the_loop(data):

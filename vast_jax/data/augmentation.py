@@ -1,60 +1,88 @@
-"""What real recordings add to clean speech, to train the acoustic model on: pace, level, noise, silence, colour."""
+"""What real recordings add to clean speech, to train the acoustic model on; labels stay true in time."""
 
+import librosa
 import numpy as np
 
-from vast_jax.audio import FLOOR, HOP, SAMPLES_PER_FRAME, SILENCE
+from vast_jax.audio import FLOOR, HOP, PHONES, SAMPLES_PER_FRAME, SILENCE
+from vast_jax.data import sounds
 from vast_jax.data.labels import Utterance
 
-PACE = 0.12  # share by which speech is played faster or slower, pitch with it: other vocal tracts
+PITCH = 0.12  # share by which speech is played faster or slower, pitch with it: other vocal tracts
+PACE = 0.2  # share by which it is then stretched or squeezed at the same pitch
+PACE_SHARE = 0.25  # of examples
 LEVEL = (-22.0, 8.0)  # dB: quiet recordings are common, and the features are not normalised
 SNR = (3.0, 40.0)  # dB
+NOISE_SHARE = 0.7
+MUSIC_SHARE = 0.1  # of examples have music instead of noise
+REVERBERATION_SHARE = 0.3
+TELEPHONE_SHARE = 0.1
+NARROW_SHARE = 0.1  # lose what is above LOW_PASS, as codecs drop it
+LOW_PASS = (3500.0, 7500.0)  # Hz
+WORDLESS_SHARE = 0.25  # of examples have a stretch without speech
 TILT = 6.0  # dB over the whole band, either way: other microphones
 WARP = 0.06  # share by which the mel axis is stretched
+NOISE = PHONES.index("NSN")
 
 
 def cut(utterance: Utterance, n_frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random window of `n_frames` video frames at a random pace: float32 [640 n_frames], labels uint8 [2 n_frames].
+    """A random window of T = `n_frames` video frames at a random pitch and pace: float32 [640 T], labels uint8 [2T].
 
     Beyond the utterance there is digital silence, labelled so.
     """
-    pace = 1 + rng.uniform(-PACE, PACE)
+    pitch = 1 + rng.uniform(-PITCH, PITCH)
+    pace = 1 + rng.uniform(-PACE, PACE) if rng.random() < PACE_SHARE else 1.0
     samples, labels = n_frames * SAMPLES_PER_FRAME, 2 * n_frames
-    spare = len(utterance.speech) - samples * pace
+    spare = len(utterance.speech) - samples * pitch * pace
     start = rng.uniform(0, spare) if spare > 0 else rng.uniform(spare, 0)
-    at = start + np.arange(samples) * pace
+    at = start + np.arange(round(samples * pace)) * pitch
     speech = np.interp(at, np.arange(len(utterance.speech)), utterance.speech / np.float32(32768), left=0, right=0)
-    label_at = np.floor((start + (np.arange(labels) + 0.5) * HOP * pace) / HOP).astype(int)
+    if pace != 1:
+        speech = librosa.effects.time_stretch(speech.astype(np.float32), rate=pace, n_fft=512)
+        speech = librosa.util.fix_length(speech, size=samples)
+    label_at = np.floor((start + (np.arange(labels) + 0.5) * HOP * pitch * pace) / HOP).astype(int)
     inside = (label_at >= 0) & (label_at < len(utterance.labels))
     picked = utterance.labels[np.clip(label_at, 0, len(utterance.labels) - 1)]
     return speech.astype(np.float32), np.where(inside, picked, SILENCE).astype(np.uint8)
 
 
 def distort(speech: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Another level, coloured noise, and now and then a stretch of silence (digital, or filled by the noise)."""
+    """Another level, room, noise and channel for `speech` [320 T] with `labels` [T], and stretches without speech.
+
+    Such a stretch is silence, digital or filled by the noise (SIL), or music (NSN).
+    """
     speech, labels = speech * np.float32(10 ** (rng.uniform(*LEVEL) / 20)), labels.copy()
     level = np.sqrt(np.mean(np.square(speech))) + 1e-6
-    noise = np.zeros_like(speech)
-    if rng.random() < 0.7:
-        noise = coloured_noise(len(speech), rng) * np.float32(level * 10 ** (-rng.uniform(*SNR) / 20))
-    silent = slice(0, 0)
-    if rng.random() < 0.2:
-        length = rng.integers(5, max(6, len(labels) // 2)) if rng.random() < 0.9 else len(labels)
+    if rng.random() < REVERBERATION_SHARE:
+        speech = sounds.reverberate(speech, rng)
+    kind, noise = rng.random(), np.zeros_like(speech)
+    if kind < MUSIC_SHARE + NOISE_SHARE:
+        make = sounds.music if kind < MUSIC_SHARE else sounds.coloured_noise
+        noise = make(len(speech), rng) * np.float32(level * 10 ** (-rng.uniform(*SNR) / 20))
+    if rng.random() < WORDLESS_SHARE:
+        length = rng.integers(5, max(6, len(labels) // 2)) if rng.random() < 0.8 else len(labels)
         start = rng.integers(0, len(labels) - length + 1)
-        silent = slice(start * HOP, (start + length) * HOP)
+        wordless = slice(start * HOP, (start + length) * HOP)
         labels[start : start + length] = SILENCE
         speech = speech.copy()
-        speech[silent] = 0
-    if rng.random() < 0.5:
-        noise[silent] = 0
-    return np.clip(speech + noise, -1, 1), labels
+        speech[wordless] = 0
+        filling = rng.random()
+        if filling < 0.35:
+            noise[wordless] = 0
+        elif filling < 0.65:
+            labels[start : start + length] = NOISE
+            speech[wordless] = sounds.music(length * HOP, rng) * np.float32(level * 10 ** (rng.uniform(-12, 6) / 20))
+    return channel(np.clip(speech + noise, -1, 1), rng), labels
 
 
-def coloured_noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of unit power whose spectrum falls by 0 (white) to 9 dB an octave, float32 [n_samples]."""
-    spectrum = np.fft.rfft(rng.standard_normal(n_samples, np.float32))
-    spectrum *= np.arange(1, len(spectrum) + 1, dtype=np.float32) ** -rng.uniform(0, 1.5)
-    noise = np.fft.irfft(spectrum, n_samples).astype(np.float32)
-    return noise / np.sqrt(np.mean(np.square(noise)) + 1e-12)
+def channel(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`speech` [n] as recorded, or through a telephone, or without what a codec drops and with its rounding."""
+    kind = rng.random()
+    if kind < TELEPHONE_SHARE:
+        return sounds.telephone(speech)
+    if kind < TELEPHONE_SHARE + NARROW_SHARE:
+        speech = sounds.band_pass(speech, rng.uniform(0, 150), rng.uniform(*LOW_PASS))
+        return sounds.mu_law(speech) if rng.random() < 0.3 else speech
+    return speech
 
 
 def colour(fbank: np.ndarray, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:

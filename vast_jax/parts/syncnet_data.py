@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vast_jax import audio
-from vast_jax.data import augmentation
+from vast_jax.data import augmentation, sounds
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import Example
 from vast_jax.face.mouth_crop import mouth_crops
@@ -52,7 +52,7 @@ class Examples:
         speech = clip.speech_int16[first * audio.SAMPLES_PER_FRAME : last * audio.SAMPLES_PER_FRAME] / np.float32(32768)
         if rng.random() < 0.6:
             loudness = np.sqrt(np.mean(np.square(speech))) * 10 ** (-rng.uniform(5, 40) / 20)
-            speech = speech + augmentation.coloured_noise(len(speech), rng) * np.float32(loudness)
+            speech = speech + sounds.coloured_noise(len(speech), rng) * np.float32(loudness)
         speech = np.clip(speech * np.float32(10 ** (rng.uniform(-12, 12) / 20)), -1, 1)
         fbank = audio.log_fbank(speech)
         sound = level(augmentation.colour(fbank, fbank.mean(0), rng))
