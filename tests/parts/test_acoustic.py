@@ -77,7 +77,8 @@ def test_learns_exports_and_reports(data, tmp_path):
 
     params = jax.device_get(state.params)
     figures = PART.report(params, constants, data, tmp_path, STEPS)
-    assert figures["accuracy_tones"] > 0.8 and figures["digital_silence"] > 0.5
+    assert figures["accuracy_tones"] > 0.8 and figures["without_speech_digital_silence"] > 0.5
+    assert figures["near_tones"] >= figures["accuracy_tones"] and figures["robust_clean"] > 0.8
     assert {path.name for path in tmp_path.glob("*.png")} == {"tones.png", "confusion.png"}
 
     PART.export(params, constants, tmp_path / "export", data, figures)

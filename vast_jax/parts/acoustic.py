@@ -3,11 +3,9 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import grain
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -15,6 +13,7 @@ from vast_jax import audio, checkpoint
 from vast_jax.data import augmentation
 from vast_jax.data.labels import UNLABELLED, Utterance, read
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser
+from vast_jax.parts import acoustic_report
 from vast_jax.types import Batch, Part, UserError
 
 
@@ -113,28 +112,9 @@ class AcousticPart:
         return {"acoustic": optax.chain(optax.clip_by_global_norm(1.0), adam)}
 
     def report(self, params, constants, data_dir, out_dir, step) -> dict[str, float]:
-        """Share of right phones among the spoken frames of each held-out corpus (folder), and of right silences.
-
-        Writes <corpus>.png, posteriors of the corpus's first utterance beside its labels, and confusion.png.
-        """
+        """Figures and pictures of the held-out utterances: see `acoustic_report.report`."""
         recogniser = Recogniser(self.module(), params["acoustic"], constants, hash="")
-        confusion: dict[str, np.ndarray] = {}
-        for utterance in read(data_dir, "held_out"):
-            corpus, posteriors = utterance.name.split("/")[0], recogniser.posteriors(_signal(utterance))
-            if corpus not in confusion:
-                _plot_posteriors(Path(out_dir) / f"{corpus}.png", posteriors, utterance, step)
-            known = utterance.labels != UNLABELLED
-            counts = confusion.setdefault(corpus, np.zeros((len(audio.PHONES),) * 2, int))
-            np.add.at(counts, (utterance.labels[known], posteriors.argmax(-1)[known]), 1)
-        figures = {}
-        spoken = np.arange(len(audio.PHONES)) != audio.SILENCE
-        for corpus, counts in confusion.items():
-            figures[f"accuracy_{corpus}"] = counts.diagonal()[spoken].sum() / max(1, counts[spoken].sum())
-            figures[f"silence_{corpus}"] = counts[audio.SILENCE, audio.SILENCE] / max(1, counts[audio.SILENCE].sum())
-        still = recogniser.posteriors(np.zeros(50 * audio.SAMPLES_PER_FRAME, np.float32))
-        figures["digital_silence"] = float(still[:, audio.SILENCE].mean())
-        _plot_confusion(Path(out_dir) / "confusion.png", sum(confusion.values()), step)
-        return figures
+        return acoustic_report.report(recogniser, read(data_dir, "held_out"), out_dir, step)
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
         corpora = sorted({utterance.name.split("/")[0] for utterance in read(data_dir, "train")})
@@ -145,37 +125,5 @@ class AcousticPart:
         checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
 
 
-def _signal(utterance: Utterance) -> np.ndarray:
-    return utterance.speech / np.float32(32768)
-
-
 def _fbank(utterance: Utterance) -> np.ndarray:
-    return audio.log_fbank(_signal(utterance))
-
-
-def _plot_posteriors(path: Path, posteriors: np.ndarray, utterance: Utterance, step: int) -> None:
-    labels = np.where(utterance.labels == UNLABELLED, -1, utterance.labels)
-    wanted = (labels[None] == np.arange(len(audio.PHONES))[:, None]).astype(float)
-    figure, axes = plt.subplots(3, figsize=(14, 14), sharex=True, gridspec_kw=dict(height_ratios=(1, 2, 2)))
-    images = (_fbank(utterance).T, posteriors.T, wanted)
-    titles = ("log mel filter bank", f"posteriors, step {step}", "labels by forced alignment")
-    for axis, image, title in zip(axes, images, titles, strict=True):
-        axis.imshow(image, aspect="auto", origin="lower", interpolation="nearest", cmap="magma")
-        axis.set_title(f"{utterance.name}: {title}")
-    for axis in axes[1:]:
-        axis.set_yticks(range(len(audio.PHONES)), audio.PHONES, fontsize=7)
-    axes[-1].set_xlabel("frame (20 ms)")
-    figure.tight_layout()
-    figure.savefig(path, dpi=70)
-    plt.close(figure)
-
-
-def _plot_confusion(path: Path, counts: np.ndarray, step: int) -> None:
-    figure, axis = plt.subplots(figsize=(10, 9))
-    axis.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="magma", vmin=0, vmax=1)
-    axis.set_xticks(range(len(audio.PHONES)), audio.PHONES, rotation=90, fontsize=7)
-    axis.set_yticks(range(len(audio.PHONES)), audio.PHONES, fontsize=7)
-    axis.set(xlabel="heard", ylabel="said", title=f"held-out frames, step {step}: share of what was said")
-    figure.tight_layout()
-    figure.savefig(path, dpi=70)
-    plt.close(figure)
+    return audio.log_fbank(utterance.speech / np.float32(32768))
