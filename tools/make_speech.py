@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import tyro
-import wordfreq
 from scipy.signal import resample_poly
 
 from vast_jax import cli
@@ -47,6 +46,10 @@ class Arguments:
 
 @functools.cache
 def _tools(voices: Path, dictionary: Path):
+    try:
+        import wordfreq
+    except ImportError:
+        raise UserError('synthetic speech needs the extra "speech": pip install "vast_jax[speech]"') from None
     words = kokoro.read_dictionary(dictionary)
     common = [word for word in wordfreq.top_n_list("en", 40_000) if word in words]
     frequency = np.array([wordfreq.word_frequency(word, "en") for word in common])
