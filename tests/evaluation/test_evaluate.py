@@ -202,13 +202,13 @@ def test_what_cannot_be_measured_is_said_in_one_line(real, tmp_path):
         ({"generated": real, "reference": real, "data": real}, "leave out"),
         ({"avatar": real, "generated": real, "reference": real}, "--avatar needs --data"),
         ({"generated": real, "reference": real, "clips": 0}, "1 or more"),
-        ({"generated": real, "reference": real, "inception": nothing}, "nothing"),
+        ({"generated": real, "reference": real, "inception": nothing, "every": 1}, "nothing"),
         ({"generated": real, "reference": real, "inception": nothing, "every": 0}, "--every 1"),
         ({"generated": real, "reference": real, "person": "s1"}, "--person goes with --data"),
         ({"generated": real, "reference": real, "style": real}, "--style goes with --data"),
     ):
         with pytest.raises(UserError, match=words):
-            command.evaluate(command.Args(out, **options))
+            command.evaluate(command.Args(out, **({"every": 0} | options)))
     assert not out.exists()
     (empty / f"{NAMES[0]}.mp4").write_bytes(b"no video")
     with pytest.raises(UserError, match="no clip could be measured"):
