@@ -141,6 +141,21 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     return traverse_util.unflatten_dict(flat, sep="/"), card
 
 
+def load_part(path: str | os.PathLike, part: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Reads the weights of one part, as `load` does.
+
+    Returns:
+        (params, config, card): the card's config is the fields of the part's module, JSON's lists as tuples again.
+
+    Raises:
+        UserError: as `load`, or weights of another part.
+    """
+    weights, card = load(path)
+    expect(card, part=part, source=path)
+    config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
+    return weights, config, card
+
+
 def _weights_file(path: Path) -> Path:
     if path.is_file():
         return path

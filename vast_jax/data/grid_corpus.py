@@ -59,8 +59,8 @@ def read_alignment(path: Path, start: int = 0) -> list[tuple[float, float, str]]
         times = [(int(first), int(last), word) for first, last, word in rows]
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not an alignment of lines 'start end word' ({error})") from error
-    unit = FPS / _UNITS_A_SECOND
-    return [(a * unit - start, b * unit - start, word) for a, b, word in times if word not in _SILENCE]
+    frames = [(a * FPS / _UNITS_A_SECOND, b * FPS / _UNITS_A_SECOND, word) for a, b, word in times]
+    return [(begin - start, end - start, word) for begin, end, word in frames if word not in _SILENCE]
 
 
 def frame_labels(words: list[tuple[float, float, str]], frames: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from vast_jax import cli
+from vast_jax.data import grid_corpus
 from vast_jax.data.builders import SPLITS, folder_of, folders, read_folder
 from vast_jax.data.clips import Clip
 from vast_jax.face.detector_bias import unbiased
@@ -33,7 +34,6 @@ STILL = 0.2  # share of a clip's frames, those that move least, on which jitter 
 CLOSED = 0.1  # of the clip's 95th percentile of the lip gap
 ONSET = 3  # frames by which an alignment may be wrong
 LIP_CLOSING = tuple("bpm")  # letters with which words begin whose lips close
-_UNITS_A_SECOND = 25_000  # of GRID's alignments
 
 Figures = Mapping[str, float]
 
@@ -118,9 +118,8 @@ def retrieval(identities: np.ndarray, people: Sequence[str]) -> tuple[float, int
 
 def read_alignment(path: Path, clip: Clip, start: int = 0) -> list[tuple[int, str]]:
     """Words of a GRID alignment with the frames, counted from `start` of the video, at which they begin."""
-    rows = [line.split() for line in path.read_text().splitlines()]
-    words = [(round(int(row[0]) * FPS / _UNITS_A_SECOND) - start, row[2]) for row in rows if len(row) == 3]
-    return [(frame, word) for frame, word in words if word not in ("sil", "sp") and 0 <= frame < len(clip)]
+    words = [(round(begin) - start, word) for begin, _, word in grid_corpus.read_alignment(path)]
+    return [(frame, word) for frame, word in words if 0 <= frame < len(clip)]
 
 
 def _distance(points: np.ndarray, first: int, second: int) -> np.ndarray:

@@ -123,10 +123,7 @@ class Recogniser:
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "Recogniser":
         """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
-        path = _SHIPPED if path is None else path
-        weights, card = checkpoint.load(path)
-        checkpoint.expect(card, part="acoustic", source=path)
-        config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
+        weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "acoustic")
         out = cls(AcousticModel(**config), weights["acoustic"], weights["constants"], card["sha256"])
         out.card = card
         return out

@@ -158,10 +158,7 @@ class LipReader:
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "LipReader":
         """Of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
-        path = _SHIPPED if path is None else path
-        weights, card = checkpoint.load(path)
-        checkpoint.expect(card, part="lipreader", source=path)
-        config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
+        weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "lipreader")
         return cls(LipNet(**config), weights["lipreader"], card)
 
     def log_probabilities(self, mouths: np.ndarray) -> np.ndarray:

@@ -152,10 +152,7 @@ class StyleModel:
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "StyleModel":
         """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
-        path = _SHIPPED if path is None else path
-        weights, card = checkpoint.load(path)
-        checkpoint.expect(card, part="style", source=path)
-        config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
+        weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "style")
         return cls(StyleTransfer(**config), weights["style"], weights["constants"], card)
 
     def posterior(

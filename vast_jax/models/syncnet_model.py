@@ -33,10 +33,7 @@ class SyncModel:
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "SyncModel":
         """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
-        path = _SHIPPED if path is None else path
-        weights, card = checkpoint.load(path)
-        checkpoint.expect(card, part="syncnet", source=path)
-        config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
+        weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "syncnet")
         unrelated = weights.get("constants", {}).get("unrelated")
         return cls(SyncNet(**config), weights["syncnet"], None if unrelated is None else unrelated.item(), card)
 

@@ -121,7 +121,7 @@ class AcousticPart:
         card = dict(
             part="acoustic", config=self._config(), data=", ".join(corpora), figures=figures, phones=audio.PHONES
         )
-        card.update(licence=self.licence, phones=audio.PHONES)
+        card["licence"] = self.licence
         checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
 
 
