@@ -8,7 +8,7 @@ import soundfile
 from vast_jax import label
 from vast_jax.audio import PHONES, SILENCE, fit, video_frames
 from vast_jax.data import alignment
-from vast_jax.data.labels import Utterance, read, read_phones, write
+from vast_jax.data.labels import UNLABELLED, Utterance, read, read_phones, said, write
 from vast_jax.data.transcripts import grid_words, read_transcripts, words_of
 from vast_jax.media import read_speech
 from vast_jax.types import UserError
@@ -46,7 +46,7 @@ def test_transcripts(tmp_path):
 def test_recordings(tmp_path):
     (tmp_path / "a.flac").touch()
     (tmp_path / "b.txt").touch()
-    assert label.recordings((tmp_path,)) == [tmp_path / "a.flac"]
+    assert [r.path for r in label.recordings((tmp_path,))] == [tmp_path / "a.flac"]
     for path in (tmp_path / "none", tmp_path / "b.txt"):
         with pytest.raises(UserError):
             label.recordings((path,))
@@ -78,16 +78,34 @@ def test_without_the_extra(monkeypatch):
 def test_dataset_comes_back(tmp_path):
     rng = np.random.default_rng(0)
     made = [
-        Utterance(f"s1/{n}", rng.integers(-9, 9, 640 * n, np.int16), rng.integers(0, 41, 2 * n, np.uint8))
-        for n in (3, 5)
+        Utterance(
+            f"s1/{n}",
+            rng.integers(-9, 9, 640 * n, np.int16),
+            rng.integers(0, 41, 2 * n, np.uint8),
+            rng.integers(0, 41, n // 4, np.uint8),
+        )
+        for n in (5, 3, 30)
     ]
-    write({"train": made, "held_out": []}, tmp_path / "labels")
-    for one, other in zip(made, read(tmp_path / "labels", "train"), strict=True):
-        assert one.name == other.name and (one.speech == other.speech).all() and (one.labels == other.labels).all()
+    write({"train": made[:2], "held_out": []}, tmp_path / "labels" / "a")
+    write({"train": made[2:]}, tmp_path / "labels" / "b")
+    back = read(tmp_path / "labels", "train")
+    assert list(back.frames) == [6, 60, 10] and back.names == ["s1/3", "s1/30", "s1/5"]
+    for one, other in zip(sorted(made), back, strict=True):
+        assert one.name == other.name
+        for name in ("speech", "labels", "phones"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+            assert getattr(one, name).dtype == getattr(other, name).dtype
     with pytest.raises(UserError, match="held_out"):
         read(tmp_path / "labels", "held_out")
-    with pytest.raises(UserError, match="not one"):
+    with pytest.raises(UserError, match="no labelled speech"):
         read(tmp_path / "nothing", "train")
+    with pytest.raises(UserError, match="no utterances"):
+        write({"train": []}, tmp_path / "empty")
+
+
+def test_phones_said():
+    labels = np.array([0, 0, 5, 5, 255, 5, 7, 0, 7, 7, 0], np.uint8)
+    assert list(said(labels)) == [5, 5, 7, 7] and not said(np.zeros(0, np.uint8)).size
 
 
 def test_alignment_finds_the_words(shared_data):
@@ -109,6 +127,7 @@ def test_alignment_finds_the_words(shared_data):
 
 def test_labels_and_report(tmp_path, monkeypatch):
     monkeypatch.setattr(label, "Aligner", lambda: _NoAligner())
+    label._labeller.cache_clear()
     folder = tmp_path / "kokoro"
     folder.mkdir()
     for name, second in (("af_heart-1", 1), ("af_bella-2", 2), ("bm_fable-3", 3)):
@@ -121,7 +140,29 @@ def test_labels_and_report(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "labels" / "labelling.json").read_text()) == report
     assert "kokoro: 3 recordings, 2 labelled" in label.describe(report)
     (held,) = read(tmp_path / "labels", "held_out")
+    assert list(held.phones) == [2]
     assert held.name == "kokoro/af_bella-2" and (held.labels[:25] == 2).all() and not held.labels[25:].any()
+
+
+def test_librispeech_as_published(tmp_path):
+    """The folders of the archives: transcripts are found, the test sets kept apart, a broken file is counted."""
+    for part, book in (("train-clean-100", "103/1240"), ("test-other", "1688/142285")):
+        folder = tmp_path / "LibriSpeech" / part / book
+        folder.mkdir(parents=True)
+        names = [f"{book.replace('/', '-')}-{i:04}" for i in range(2)]
+        (folder / f"{book.replace('/', '-')}.trans.txt").write_text(f"{names[0]} A DOG\n{names[1]} TEN\n")
+        soundfile.write(folder / f"{names[0]}.flac", np.full(16000, 0.1), 16000)
+        (folder / f"{names[1]}.flac").write_bytes(b"fLaC")
+    pytest.importorskip("gruut")
+    label._labeller.cache_clear()
+    report = label.label(label.Arguments((tmp_path / "LibriSpeech",), tmp_path / "labels", align=False, workers=2))
+    assert report["train-clean-100"] == {"recordings": 2, "labelled": 1, "hours labelled": 1 / 3600, **_REST}
+    (train,), (held,) = read(tmp_path / "labels", "train"), read(tmp_path / "labels", "held_out")
+    assert (train.name, held.name) == ("train-clean-100/103-1240-0000", "test-other/1688-142285-0000")
+    assert (train.labels == UNLABELLED).all() and [PHONES[i] for i in train.phones] == ["AH", "D", "AO", "G"]
+
+
+_REST = {"not readable": 1, "hours not readable": 0, "words by grapheme-to-phoneme": 0}
 
 
 class _NoAligner:

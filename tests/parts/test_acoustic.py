@@ -1,11 +1,15 @@
+import dataclasses
 import functools
+import itertools
 
 import jax
 import numpy as np
 import pytest
 
 from vast_jax import audio, checkpoint
-from vast_jax.data.labels import UNLABELLED, Utterance, write
+from vast_jax.data.labels import UNLABELLED, Utterance, read, said, write
+from vast_jax.models import ctc
+from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.training import Config, init_state, train_step
 from vast_jax.types import UserError
@@ -28,8 +32,9 @@ def data(tmp_path_factory):
         order = rng.permutation(3)
         speech = np.concatenate([sounds[i][0] for i in order])
         labels = np.concatenate([np.full(24, sounds[i][1], np.uint8) for i in order])
+        phones = said(labels)
         labels[rng.integers(len(labels))] = UNLABELLED
-        return Utterance(name, speech, labels)
+        return Utterance(name, speech, labels, phones)
 
     directory = tmp_path_factory.mktemp("data") / "labels"
     splits = {"train": [utterance(f"tones/{i}") for i in range(6)], "held_out": [utterance("tones/held")]}
@@ -103,3 +108,48 @@ def test_the_papers_layer_along_time_fits_the_loop(data):
     state = jax.eval_shape(start, batch)  # traced only: compiling its gradient takes half a minute
     after, _ = jax.eval_shape(step, state, batch)
     assert jax.tree.map(np.shape, after.params) == jax.tree.map(np.shape, state.params)
+
+
+def test_ctc_sums_over_all_times_of_the_phones(data):
+    part = dataclasses.replace(PART, ctc=True, window=54)
+    constants, batch = part.constants(data), part.dataset(data, "train", 4, seed=0)[0]
+    assert batch["phones"].shape == (4, 54) and "labels" not in batch
+    assert all(sorted(phones[phones != UNLABELLED]) == [2, 7] for phones in batch["phones"])
+
+    short = {name: value[:2, :6] for name, value in batch.items()}
+    module, trained = part.module(), part.part(constants)
+    params = trained.init(jax.random.key(0), short)
+    fbank = (short["fbank"] - constants["mean"]) / constants["std"]
+    logits = module.apply({"params": params["acoustic"]}, fbank, short["mask"])
+    probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
+    total = 0.0
+    for example, phones in zip(probabilities, short["phones"], strict=True):
+        said = [int(phone) for phone in phones if phone != UNLABELLED]
+        paths = [p for p in itertools.product([*said, module.blank], repeat=6) if ctc.collapse(p, module.blank) == said]
+        total -= np.log(sum(example[np.arange(6), path].prod() for path in paths))
+    loss, _ = trained.losses["acoustic"](params, short, None, 0.0)
+    assert float(loss) == pytest.approx(total / 4, rel=1e-4)
+
+    recogniser = Recogniser(module, params["acoustic"], constants, hash="")
+    posteriors = recogniser.posteriors(np.zeros(640 * 3, np.float32))
+    assert posteriors.shape == (6, len(audio.PHONES))
+    np.testing.assert_allclose(posteriors.sum(-1), 1, rtol=1e-5)
+
+
+def test_too_short_a_window_for_ctc_is_said(data):
+    with pytest.raises(UserError, match="window"):
+        dataclasses.replace(PART, ctc=True, window=20).dataset(data, "train", 2, seed=0)
+
+
+def test_corpora_are_balanced(tmp_path):
+    def utterance(name: str, seconds: int) -> Utterance:
+        return Utterance(name, np.zeros(16000 * seconds, np.int16), np.zeros(50 * seconds, np.uint8), np.zeros(0, "u1"))
+
+    write({"train": [utterance(f"large/{i}", 8) for i in range(32)]}, tmp_path / "large")
+    write({"train": [utterance(f"small/{i}", 8) for i in range(2)]}, tmp_path / "small")
+    utterances = read(tmp_path, "train")
+    assert utterances.corpora() == {"large": list(range(32)), "small": [32, 33]}
+    for balance, expected in ((1.0, 2 / 34), (0.5, 0.2), (0.0, 0.5)):
+        draws = dataclasses.replace(PART, window=100, balance=balance)._draws(utterances)
+        assert (draws >= 32).mean() == pytest.approx(expected, abs=0.01)
+        assert len(np.unique(draws)) == 34

@@ -28,6 +28,29 @@ def test_accuracies():
     assert alike["viseme"] == 1 and alike["accuracy"] == 0 and "silence" not in alike
 
 
+def test_middles_of_phones():
+    labels = index("SIL SIL P P P AA AA T SIL")
+    labels[7] = UNLABELLED
+    assert list(acoustic_report._middles(labels)) == [3, 6]
+
+
+@pytest.mark.parametrize("hears_phones", [True, False])
+def test_speakers_apart_from_phones(hears_phones):
+    """Posteriors that tell only the phone, or only who speaks it."""
+    phones, utterances, posteriors = index("P AA T IY"), [], []
+    rng = np.random.default_rng(0)
+    for voice in range(3):
+        order = rng.permutation(np.tile(phones, 6))
+        labels = np.repeat(order, 3)
+        speech = rng.integers(-9, 9, len(labels) * 320).astype(np.int16)
+        utterances.append(Utterance(f"a/{voice}-0", speech, labels))
+        posteriors.append(np.eye(len(PHONES))[labels if hears_phones else np.full(len(labels), voice)])
+    figures = acoustic_report.speaker_independence(utterances, posteriors)
+    assert figures["apart_ppg"] == figures["retrieved_ppg"] == 1 if hears_phones else figures["apart_ppg"] == 0
+    assert figures["retrieved_fbank"] < 0.6 and 0.3 < figures["apart_fbank"] < 0.7  # of noise: by chance
+    assert acoustic_report.speaker_independence(utterances[:1], posteriors[:1]) == {}
+
+
 class Loudness:
     """Hears AA where it is loud, else silence."""
 
@@ -42,7 +65,7 @@ def test_robustness_and_sounds_without_speech():
     rng = np.random.default_rng(0)
     labels = np.repeat(index("SIL AA SIL AA SIL"), 20)
     speech = np.where(np.repeat(labels, 320) == SILENCE, 0, 3000 * rng.standard_normal(len(labels) * 320))
-    utterance = Utterance("a/b", speech.astype(np.int16), labels)
+    utterance = Utterance("a/b", speech.astype(np.int16), labels, index("AA AA"))
     figures = acoustic_report.robustness(Loudness(), {"a": [utterance]})
     assert set(figures) >= {"clean", "noise_10db", "telephone", "half_level", "double_level", "pace_0.85", "pace_1.15"}
     assert figures["clean"] > 0.95 and figures["pace_0.85"] > 0.9 and figures["pace_1.15"] > 0.9

@@ -10,6 +10,7 @@ from vast_jax.data.labels import Utterance
 PITCH = 0.12  # share by which speech is played faster or slower, pitch with it: other vocal tracts
 PACE = 0.2  # share by which it is then stretched or squeezed at the same pitch
 PACE_SHARE = 0.25  # of examples
+LONGEST = 1 / ((1 - PITCH) * (1 - PACE))  # how much longer an utterance may become
 LEVEL = (-22.0, 8.0)  # dB: quiet recordings are common, and the features are not normalised
 SNR = (3.0, 40.0)  # dB
 NOISE_SHARE = 0.7
@@ -27,7 +28,8 @@ NOISE = PHONES.index("NSN")
 def cut(utterance: Utterance, n_frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A random window of T = `n_frames` video frames at a random pitch and pace: float32 [640 T], labels uint8 [2T].
 
-    Beyond the utterance there is digital silence, labelled so.
+    Beyond the utterance there is digital silence, labelled so. One that lasts at most 1 / LONGEST of the window is
+    whole in it.
     """
     pitch = 1 + rng.uniform(-PITCH, PITCH)
     pace = 1 + rng.uniform(-PACE, PACE) if rng.random() < PACE_SHARE else 1.0
@@ -35,7 +37,9 @@ def cut(utterance: Utterance, n_frames: int, rng: np.random.Generator) -> tuple[
     spare = len(utterance.speech) - samples * pitch * pace
     start = rng.uniform(0, spare) if spare > 0 else rng.uniform(spare, 0)
     at = start + np.arange(round(samples * pace)) * pitch
-    speech = np.interp(at, np.arange(len(utterance.speech)), utterance.speech / np.float32(32768), left=0, right=0)
+    first = max(0, int(start))
+    heard = utterance.speech[first : int(at[-1]) + 2] / np.float32(32768)
+    speech = np.interp(at - first, np.arange(len(heard)), heard, left=0, right=0)
     if pace != 1:
         speech = librosa.effects.time_stretch(speech.astype(np.float32), rate=pace, n_fft=512)
         speech = librosa.util.fix_length(speech, size=samples)
@@ -45,10 +49,12 @@ def cut(utterance: Utterance, n_frames: int, rng: np.random.Generator) -> tuple[
     return speech.astype(np.float32), np.where(inside, picked, SILENCE).astype(np.uint8)
 
 
-def distort(speech: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def distort(
+    speech: np.ndarray, labels: np.ndarray, rng: np.random.Generator, wordless: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Another level, room, noise and channel for `speech` [320 T] with `labels` [T], and stretches without speech.
 
-    Such a stretch is silence, digital or filled by the noise (SIL), or music (NSN).
+    Such a stretch, if `wordless` allows it, is silence, digital or filled by the noise (SIL), or music (NSN).
     """
     speech, labels = speech * np.float32(10 ** (rng.uniform(*LEVEL) / 20)), labels.copy()
     level = np.sqrt(np.mean(np.square(speech))) + 1e-6
@@ -58,19 +64,19 @@ def distort(speech: np.ndarray, labels: np.ndarray, rng: np.random.Generator) ->
     if kind < MUSIC_SHARE + NOISE_SHARE:
         make = sounds.music if kind < MUSIC_SHARE else sounds.coloured_noise
         noise = make(len(speech), rng) * np.float32(level * 10 ** (-rng.uniform(*SNR) / 20))
-    if rng.random() < WORDLESS_SHARE:
+    if wordless and rng.random() < WORDLESS_SHARE:
         length = rng.integers(5, max(6, len(labels) // 2)) if rng.random() < 0.8 else len(labels)
         start = rng.integers(0, len(labels) - length + 1)
-        wordless = slice(start * HOP, (start + length) * HOP)
+        span = slice(start * HOP, (start + length) * HOP)
         labels[start : start + length] = SILENCE
         speech = speech.copy()
-        speech[wordless] = 0
+        speech[span] = 0
         filling = rng.random()
         if filling < 0.35:
-            noise[wordless] = 0
+            noise[span] = 0
         elif filling < 0.65:
             labels[start : start + length] = NOISE
-            speech[wordless] = sounds.music(length * HOP, rng) * np.float32(level * 10 ** (rng.uniform(-12, 6) / 20))
+            speech[span] = sounds.music(length * HOP, rng) * np.float32(level * 10 ** (rng.uniform(-12, 6) / 20))
     return channel(np.clip(speech + noise, -1, 1), rng), labels
 
 

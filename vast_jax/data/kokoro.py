@@ -138,7 +138,9 @@ def trim(speech: np.ndarray, borders: Sequence[Segment], rate: int) -> list[Segm
 
 
 def voices(archive: str | os.PathLike, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Tables [510, 256] of voices by name, from the npm archive of kokoro-js; None: all the English ones, sorted.
+    """Tables [510, 256] of voices by name, from the npm archive of kokoro-js; None: all that it has, sorted.
+
+    The first letter is the language: "a" American, "b" British English, then "e", "f", "h", "i", "j", "p" and "z".
 
     UserError: no such archive or voice.
     """
@@ -146,7 +148,7 @@ def voices(archive: str | os.PathLike, names: Sequence[str] | None = None) -> di
         raise UserError(f"{archive}: no such file; get it by: npm pack kokoro-js@1.2.1")
     with tarfile.open(archive) as tar:
         inside = sorted(re.findall(r"package/voices/(\w+)\.bin", "\n".join(tar.getnames())))
-        names = [name for name in inside if name[0] in "ab"] if names is None else names
+        names = inside if names is None else names
         if unknown := set(names) - set(inside):
             raise UserError(f"{archive}: has no voice {', '.join(sorted(unknown))}; it has {', '.join(inside)}")
         tables = {name: tar.extractfile(f"package/voices/{name}.bin").read() for name in names}

@@ -5,6 +5,7 @@ from pathlib import PurePath
 _PEOPLE = ("M030", "W009", "W023", "W036")  # of MEAD
 _VOICES = ("af_bella", "am_michael", "bf_emma", "bm_george")  # synthetic, of Kokoro
 _FOLDERS = ("emotion_silent", "silent")
+_LIBRISPEECH = {"test-clean", "test-other", "dev-clean", "dev-other"}  # its folders, as published
 _CLIPS = {
     "talkshow/range_head_4",
     "talkshow/range_head_5",
@@ -25,13 +26,16 @@ _GRID_S1 = frozenset(
 
 
 def is_held_out(path: str) -> bool:
-    """Whether the recording at `path` (its last two parts count: folder and file) is kept for testing only.
+    """Whether the recording at `path` is kept for testing only: the file's name and its folder's tell.
 
-    `grid/s1`: every fifth clip; LibriSpeech test-other (folder `librispeech`): all; expressive clips: the people,
-    clips and folders named above. Anything else is for training.
+    `grid/s1`: every fifth clip; LibriSpeech: all below its test and development sets as published, and the folder
+    `librispeech`; synthetic voices and expressive clips: the voices, people, clips and folders named above. Anything
+    else is for training.
     """
     pure = PurePath(path)
     folder, name = pure.parent.name, pure.name.split(".")[0]
+    if _LIBRISPEECH.intersection(pure.parts[:-1]):
+        return True
     if folder in ("s1", "original"):  # "original": the same clips as published
         return name in _GRID_S1
     if folder == "speeches":

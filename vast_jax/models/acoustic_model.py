@@ -18,6 +18,7 @@ import numpy as np
 from vast_jax import checkpoint
 from vast_jax.audio import PHONES, fit, log_fbank, to_video_rate
 
+CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
 
 
@@ -47,7 +48,12 @@ class AcousticModel(nn.Module):
     ahead: tuple[int, ...] | None = None  # frames that each of them looks ahead; None: its dilation, as it looks back
     lstm: bool = False  # a bidirectional LSTM of `width` a direction instead
     dropout: float = 0.1
-    classes: int = len(PHONES)
+    classes: int = len(PHONES)  # one more for CTC: blank, the last
+
+    @property
+    def blank(self) -> int | None:
+        """The class of CTC that is no phone; None: trained frame by frame."""
+        return len(PHONES) if self.classes > len(PHONES) else None
 
     @property
     def lookback(self) -> int:
@@ -137,7 +143,7 @@ class Recogniser:
         fbank, lookback, lookahead = log_fbank(signal), self.module.lookback, self.module.lookahead
         frames = len(fbank)
         length = self.SHORT if frames <= self.SHORT else self.LONG
-        out = np.empty((frames, self.module.classes), np.float32)
+        out = np.empty((frames, len(PHONES)), np.float32)
         done = 0
         while done < frames:
             start = max(0, done - lookback)
@@ -156,7 +162,10 @@ class Recogniser:
 
         @jax.jit
         def run(params, fbank_BxTxF, mask_BxT):
-            return nn.softmax(self.module.apply({"params": params}, (fbank_BxTxF - mean) / std, mask_BxT))
+            logits_BxTxC = self.module.apply({"params": params}, (fbank_BxTxF - mean) / std, mask_BxT)
+            if self.module.blank is not None:
+                logits_BxTxC = logits_BxTxC[..., : self.module.blank] / CTC_TEMPERATURE
+            return nn.softmax(logits_BxTxC)
 
         return functools.partial(run, params)
 

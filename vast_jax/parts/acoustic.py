@@ -1,8 +1,8 @@
-"""Trains the acoustic model: frame cross-entropy on labelled speech (spec 6)."""
+"""Trains the acoustic model: frame cross-entropy on labelled speech, or CTC where no times are known (spec 6)."""
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grain
 import jax.numpy as jnp
@@ -11,10 +11,12 @@ import optax
 
 from vast_jax import audio, checkpoint
 from vast_jax.data import augmentation
-from vast_jax.data.labels import UNLABELLED, Utterance, read
+from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance, read
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser
 from vast_jax.parts import acoustic_report
 from vast_jax.types import Batch, Part, UserError
+
+MEASURED = 5000  # utterances that the mean and deviation of the features are taken from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,11 @@ class AcousticPart:
     """A bidirectional LSTM along time instead, as in the paper."""
     dropout: float = 0.1
     window: int = 80
-    """Video frames of a training example (25 a second)."""
+    """Video frames of a training example (25 a second). With CTC, which needs whole utterances: of the longest."""
+    ctc: bool = False
+    """Connectionist temporal classification: learns from the phones in a row, without their times."""
+    balance: float = 0.7
+    """Corpora are drawn from as their hours to this power: 1, all speech alike; 0, all corpora alike."""
     learning_rate: float = 2e-3
     warm_up: float = 0.03
     """Share of the steps."""
@@ -54,12 +60,13 @@ class AcousticPart:
 
     def _config(self) -> dict:
         of_model = AcousticModel.__dataclass_fields__
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in of_model}
+        config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in of_model}
+        return config | {"classes": len(audio.PHONES) + self.ctc}
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
-        """Mean and deviation of each mel band over the training speech, [80] each."""
+        """Mean and deviation of each mel band over the training speech, or much of it, [80] each."""
         total, square, count = 0.0, 0.0, 0
-        for utterance in read(data_dir, "train"):
+        for utterance in _some(read(data_dir, "train"), MEASURED):
             fbank = _fbank(utterance).astype(np.float64)
             total, square, count = total + fbank.sum(0), square + np.square(fbank).sum(0), count + len(fbank)
         mean = total / count
@@ -67,7 +74,7 @@ class AcousticPart:
         return {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
 
     def part(self, constants: Mapping[str, np.ndarray]) -> Part:
-        """One player, "acoustic", whose loss is the mean cross-entropy of the labelled frames."""
+        """One player, "acoustic". Its loss is the mean cross-entropy of the labelled frames, or of CTC, by phone."""
         module, mean, std = self.module(), jnp.asarray(constants["mean"]), jnp.asarray(constants["std"])
 
         def init(key, batch: Batch):
@@ -76,6 +83,11 @@ class AcousticPart:
         def loss(params, batch: Batch, key, progress):
             fbank_BxTxF = (batch["fbank"] - mean) / std
             logits_BxTxC = module.apply({"params": params["acoustic"]}, fbank_BxTxF, batch["mask"], key)
+            if self.ctc:
+                padding_BxL = batch["phones"] == UNLABELLED
+                phones_BxL = jnp.where(padding_BxL, 0, batch["phones"]).astype(jnp.int32)
+                loss_B = optax.ctc_loss(logits_BxTxC, ~batch["mask"], phones_BxL, padding_BxL, blank_id=module.blank)
+                return loss_B.sum() / jnp.maximum((~padding_BxL).sum(), 1), {}
             labels_BxT = batch["labels"].astype(jnp.int32)
             known_BxT = batch["mask"] & (labels_BxT != UNLABELLED)
             target_BxT = jnp.where(known_BxT, labels_BxT, 0)
@@ -88,22 +100,44 @@ class AcousticPart:
         return Part(init=init, losses={"acoustic": loss})
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.MapDataset:
-        """Endless batches {"fbank" [B, T, 80], "labels" [B, T], "mask" [B, T]}, T = 2 window, augmented on the fly.
+        """Endless batches, augmented on the fly: "fbank" [B, T, 80] and "mask" [B, T], T = 2 window.
 
-        An utterance is drawn as often as it holds windows.
+        Beside them "labels" [B, T]; with CTC "phones" [B, T / 2], filled up with UNLABELLED. An utterance is drawn as
+        often as it holds windows; with CTC once, if all of it fits. UserError: CTC, and no utterance fits.
         """
         utterances = read(data_dir, split)
-        mean = np.mean([_fbank(utterance).mean(0) for utterance in utterances[:: max(1, len(utterances) // 50)]], 0)
-        windows = [i for i, u in enumerate(utterances) for _ in range(-(-len(u.labels) // (2 * self.window)))]
+        mean = np.mean([_fbank(utterance).mean(0) for utterance in _some(utterances, 50)], 0)
 
         def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-            speech, labels = augmentation.cut(utterances[index], self.window, rng)
-            speech, labels = augmentation.distort(speech, labels, rng)
+            utterance = utterances[int(index)]
+            speech, labels = augmentation.cut(utterance, self.window, rng)
+            speech, labels = augmentation.distort(speech, labels, rng, wordless=not self.ctc)
             fbank = augmentation.colour(audio.log_fbank(speech), mean, rng)
-            return {"fbank": fbank.astype(np.float32), "labels": labels, "mask": np.ones(len(labels), bool)}
+            out = {"fbank": fbank.astype(np.float32), "mask": np.ones(len(labels), bool)}
+            if not self.ctc:
+                return out | {"labels": labels}
+            phones = np.full(self.window, UNLABELLED, np.uint8)
+            phones[: len(utterance.phones)] = utterance.phones[: self.window]
+            return out | {"phones": phones}
 
-        data = grain.MapDataset.source(windows).seed(seed).shuffle().repeat().random_map(example)
+        data = grain.MapDataset.source(self._draws(utterances)).seed(seed).shuffle().repeat().random_map(example)
         return data.batch(batch_size, drop_remainder=True)
+
+    def _draws(self, utterances: LabelledUtterances) -> np.ndarray:
+        """Places of utterances, one for each draw of a round."""
+        draws = {}
+        for corpus, places in utterances.corpora().items():
+            frames = utterances.frames[places]
+            if self.ctc:
+                draws[corpus] = np.array(places)[frames <= 2 * self.window / augmentation.LONGEST]
+            else:
+                draws[corpus] = np.repeat(places, -(-frames // (2 * self.window)))
+        sizes = {corpus: len(places) for corpus, places in draws.items() if len(places)}
+        if not sizes:
+            raise UserError(f"no utterance fits into --part.window {self.window}: give a longer one")
+        most = max(sizes.values())
+        wanted = {corpus: round(size * (most / size) ** (1 - self.balance)) for corpus, size in sizes.items()}
+        return np.concatenate([np.resize(draws[corpus], count) for corpus, count in wanted.items()])
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
         warm_up = max(1, round(self.warm_up * steps))
@@ -117,12 +151,17 @@ class AcousticPart:
         return acoustic_report.report(recogniser, read(data_dir, "held_out"), out_dir, step)
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
-        corpora = sorted({utterance.name.split("/")[0] for utterance in read(data_dir, "train")})
+        corpora = sorted(read(data_dir, "train").corpora())
         card = dict(
             part="acoustic", config=self._config(), data=", ".join(corpora), figures=figures, phones=audio.PHONES
         )
         card["licence"] = self.licence
         checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
+
+
+def _some(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
+    """At most about `count` of them, evenly chosen."""
+    return utterances[:: max(1, len(utterances) // count)]
 
 
 def _fbank(utterance: Utterance) -> np.ndarray:

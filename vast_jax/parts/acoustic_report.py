@@ -1,4 +1,4 @@
-"""How well an acoustic model hears: phone accuracy by corpus, visemes, robustness, sounds without speech."""
+"""How well an acoustic model hears: phones and visemes by corpus, speakers, robustness, sounds without speech."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from vast_jax import audio
 from vast_jax.audio import PHONES, SILENCE
 from vast_jax.data import sounds
-from vast_jax.data.labels import UNLABELLED, Utterance
+from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance
 from vast_jax.models.acoustic_model import Recogniser
 
 VISEMES = (  # phones that look alike on the lips
@@ -26,39 +26,92 @@ VISEMES = (  # phones that look alike on the lips
     *(("R", "ER"), ("W", "UW", "UH"), ("OW", "AO", "OY")),
 )
 MOST = 150  # utterances of a corpus that count, evenly chosen
+COMPARED = 3000  # phones of a corpus that are compared with each other
 TESTED = 12  # utterances of a corpus that the robustness is measured on
 SECONDS = 20  # of each sound without speech
 _ORDER = [PHONES.index(phone) for group in VISEMES for phone in group]
 _VISEME = np.array([next(i for i, group in enumerate(VISEMES) if phone in group) for phone in PHONES])
 
 
-def report(recogniser: Recogniser, utterances: Sequence[Utterance], out_dir: str | os.PathLike, step: int) -> dict:
+def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str | os.PathLike, step: int) -> dict:
     """Figures of a model on held-out utterances, and pictures of them.
 
     For each corpus (folder), over the labelled frames that are not silence: "accuracy", the share of right phones;
     "near", where the phone is that of the frame or of one beside it, which is what the timing of the labels may cost;
-    "viseme", where what was heard looks like what was said; and "silence", the share of silence heard as such. Then
-    "robust_..." on a part of the utterances, all corpora alike, and "without_speech_...", the mean posterior of SIL and
-    NSN together. Writes <corpus>.png, posteriors of its first utterance beside its labels, and confusion.png.
+    "viseme", where what was heard looks like what was said; and "silence", the share of silence heard as such; for
+    corpora of several speakers those of `speaker_independence`. Then "robust_..." on a part of the utterances, all
+    corpora alike, and "without_speech_...", the mean posterior of SIL and NSN together. Writes <corpus>.png,
+    posteriors of its first utterance beside its labels, and confusion.png.
     """
-    corpora: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        corpora.setdefault(utterance.name.split("/")[0], []).append(utterance)
+    chosen = {
+        corpus: [utterances[i] for i in places[:: -(-len(places) // MOST)]]
+        for corpus, places in utterances.corpora().items()
+    }
     figures: dict[str, float] = {}
     confusion = np.zeros((len(PHONES),) * 2, int)
-    for corpus, all_of_it in corpora.items():
-        chosen = all_of_it[:: -(-len(all_of_it) // MOST)]
-        pairs = [(utterance.labels, recogniser.posteriors(_signal(utterance))) for utterance in chosen]
-        _plot_posteriors(Path(out_dir) / f"{corpus}.png", pairs[0][1], chosen[0], step)
-        heard = [(labels, posteriors.argmax(-1)) for labels, posteriors in pairs]
+    for corpus, spoken in chosen.items():
+        posteriors = [recogniser.posteriors(_signal(utterance)) for utterance in spoken]
+        _plot_posteriors(Path(out_dir) / f"{corpus}.png", posteriors[0], spoken[0], step)
+        heard = [(utterance.labels, p.argmax(-1)) for utterance, p in zip(spoken, posteriors, strict=True)]
         for labels, phones in heard:
             known = labels != UNLABELLED
             np.add.at(confusion, (labels[known], phones[known]), 1)
         figures |= {f"{name}_{corpus}": value for name, value in _accuracy(heard).items()}
-    figures |= {f"robust_{name}": value for name, value in robustness(recogniser, corpora).items()}
+        independence = speaker_independence(spoken, posteriors)
+        figures |= {f"{name}_{corpus}": value for name, value in independence.items()}
+    figures |= {f"robust_{name}": value for name, value in robustness(recogniser, chosen).items()}
     figures |= {f"without_speech_{name}": value for name, value in without_speech(recogniser).items()}
     _plot_confusion(Path(out_dir) / "confusion.png", confusion, step)
     return figures
+
+
+def speaker_independence(utterances: Sequence[Utterance], posteriors: Sequence[np.ndarray]) -> dict[str, float]:
+    """Whether a phone is nearer to itself by another speaker than to another phone by the same one.
+
+    Of the middle frames of phones: "retrieved", the share whose nearest frame by another speaker is the same phone, and
+    "apart", the share of triplets (a frame, its phone by another speaker, another phone by its own) where the phone is
+    nearer than the speaker; both of posteriors [2T, 41], by the Hellinger distance, and of the log filter bank, whose
+    mean over each utterance is taken off, by the Euclidean one. Empty for fewer than two speakers, who are told apart
+    by what stands before the first "-" of a name.
+    """
+    middles = [_middles(utterance.labels) for utterance in utterances]
+    speaker = np.concatenate(
+        [np.full(len(at), u.name.split("-")[0], object) for u, at in zip(utterances, middles, strict=True)]
+    )
+    phone = np.concatenate([u.labels[at] for u, at in zip(utterances, middles, strict=True)])
+    rng = np.random.default_rng(0)
+    kept = rng.permutation(len(phone))[:COMPARED]
+    speaker, phone = speaker[kept], phone[kept]
+    if len(set(speaker)) < 2:
+        return {}
+    banks = [audio.log_fbank(_signal(utterance)) for utterance in utterances]
+    features = {
+        "ppg": np.concatenate([np.sqrt(p[at]) for p, at in zip(posteriors, middles, strict=True)])[kept],
+        "fbank": np.concatenate([(b - b.mean(0))[at] for b, at in zip(banks, middles, strict=True)])[kept],
+    }
+    same_phone, same_speaker = phone[:, None] == phone, speaker[:, None] == speaker
+    figures = {}
+    for name, x in features.items():
+        square = np.square(x).sum(-1)
+        distance = square[:, None] + square - 2 * x @ x.T
+        figures[f"retrieved_{name}"] = float(
+            (phone[np.where(same_speaker, np.inf, distance).argmin(-1)] == phone).mean()
+        )
+        nearer = []
+        for row, alike, own in zip(distance, same_phone, same_speaker, strict=True):
+            positive, negative = row[alike & ~own], row[~alike & own]
+            if len(positive) and len(negative):
+                nearer.append((positive[:, None] < negative).mean())
+        figures[f"apart_{name}"] = float(np.mean(nearer))
+    return figures
+
+
+def _middles(labels: np.ndarray) -> np.ndarray:
+    """The frames in the middle of the phones of `labels` [T]."""
+    borders = np.flatnonzero(np.diff(labels)) + 1
+    starts, ends = np.concatenate([[0], borders]), np.concatenate([borders, [len(labels)]])
+    wanted = ~np.isin(labels[starts], [SILENCE, PHONES.index("NSN"), UNLABELLED])
+    return ((starts + ends) // 2)[wanted]
 
 
 def _accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
