@@ -1,10 +1,11 @@
 import subprocess
+from importlib import resources
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from vast_jax import media
+from vast_jax import audio, media
 from vast_jax.types import UserError
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -176,6 +177,36 @@ def test_late_sound_keeps_in_step(tmp_path):
     ffmpeg("-i", video, "-itsoffset", "0.5", "-i", sound, "-map", "0:v", "-map", "1:a", "-c", "copy", both)
     speech = media.read_speech(both)
     assert np.abs(speech[:7500]).max() < 0.05 < np.abs(speech[8500:9500]).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.wav", "-ar 8000"),
+        ("a.wav", "-ar 96000 -ac 2 -c:a pcm_f32le"),
+        ("a.wav", "-ar 11025 -c:a pcm_u8"),
+        ("a.flac", "-ar 44100 -ac 2"),
+        ("a.mp3", "-ar 44100 -b:a 128k"),
+        ("a.m4a", "-ar 48000 -ac 2"),
+        ("a.ogg", "-ar 32000 -c:a libvorbis -q:a 6"),
+        ("a.ogg", "-ar 48000 -c:a libopus"),
+        ("a.mkv", "-ar 22050 -c:a aac -f lavfi -i color=size=32x32:rate=30 -shortest"),
+    ],
+)
+def test_speech_of_any_file_is_the_same_and_in_time(tmp_path, name, options):
+    """Every container and rate gives the shipped speech back at 16 kHz: to the sample, as long, and heard alike."""
+    demo = resources.files("vast_jax") / "assets" / "demo_speech.flac"
+    codec, _, picture = options.partition(" -f lavfi")
+    inputs = ["-i", demo, *(f"-f lavfi{picture}".split() if picture else [])]
+    ffmpeg(*[word for word in inputs if word != "-shortest"], *codec.split(), "-t", "7", tmp_path / name)
+    original, back = media.read_speech(demo)[: 7 * 16000], media.read_speech(tmp_path / name)
+    assert 0 <= len(back) - len(original) <= 1100  # the last block of AAC
+    lags = range(-8, 9)
+    alike = [np.corrcoef(np.roll(back[: len(original)], -lag), original)[0, 1] for lag in lags]
+    assert lags[int(np.argmax(alike))] == 0 and max(alike) > 0.95
+    ppg = [audio.load_acoustic()(speech, 175) for speech in (original, back)]
+    narrow = "8000" in options or "11025" in options  # without half of the spectrum
+    assert (ppg[0].argmax(-1) == ppg[1].argmax(-1)).mean() > (0.5 if narrow else 0.8)
 
 
 def test_bad_files_are_named(tmp_path):

@@ -89,7 +89,7 @@ def test_learns_exports_and_reports(data, tmp_path):
     PART.export(params, constants, tmp_path / "export", data, figures)
     recogniser = audio.load_acoustic(tmp_path / "export")
     _, card = checkpoint.load(tmp_path / "export")
-    assert recogniser.hash == card["sha256"] and card["data"] == "tones"
+    assert recogniser.hash == card["sha256"] and card["data"] == "tones (0.00 h)"
     ppg = recogniser(tone(300, 25).astype(np.float32) / 32768, 25)
     assert ppg.shape == (25, 41) and (ppg[2:-2].argmax(-1) == 2).mean() > 0.8
 

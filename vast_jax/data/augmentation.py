@@ -9,7 +9,7 @@ from vast_jax.data.labels import Utterance
 
 PITCH = 0.12  # share by which speech is played faster or slower, pitch with it: other vocal tracts
 PACE = 0.2  # share by which it is then stretched or squeezed at the same pitch
-PACE_SHARE = 0.25  # of examples
+PACE_SHARE = 0.12  # of examples
 LONGEST = 1 / ((1 - PITCH) * (1 - PACE))  # how much longer an utterance may become
 LEVEL = (-22.0, 8.0)  # dB: quiet recordings are common, and the features are not normalised
 SNR = (3.0, 40.0)  # dB

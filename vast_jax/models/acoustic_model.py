@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vast_jax import checkpoint
-from vast_jax.audio import PHONES, fit, log_fbank, to_video_rate
+from vast_jax.audio import HOP, PHONES, fit, log_fbank, to_video_rate
 
 CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
@@ -140,14 +140,13 @@ class Recogniser:
 
     def posteriors(self, signal: np.ndarray) -> np.ndarray:
         """Phone posteriors at 50 Hz, [640 T] -> [2T, 41] float32."""
-        fbank, lookback, lookahead = log_fbank(signal), self.module.lookback, self.module.lookahead
-        frames = len(fbank)
+        lookback, lookahead, frames = self.module.lookback, self.module.lookahead, len(signal) // HOP
         length = self.SHORT if frames <= self.SHORT else self.LONG
         out = np.empty((frames, len(PHONES)), np.float32)
         done = 0
         while done < frames:
             start = max(0, done - lookback)
-            piece = fbank[start : start + length]
+            piece = _fbank(signal, start, min(start + length, frames))
             padded = np.pad(piece, ((0, length - len(piece)), (0, 0)))
             posteriors = np.asarray(self._run(padded[None], np.arange(length)[None] < len(piece)))[0]
             end = frames if start + length >= frames else start + length - lookahead
@@ -168,6 +167,12 @@ class Recogniser:
             return nn.softmax(logits_BxTxC)
 
         return functools.partial(run, params)
+
+
+def _fbank(signal: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Frames [start, end) of log_fbank(signal), from the samples that they see."""
+    first, last = max(0, (start - 1) // 2 * 2), (end + 2) // 2 * 2  # whole video frames, with a neighbour on each side
+    return log_fbank(signal[first * HOP : last * HOP])[start - first : end - first]
 
 
 _SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "assets", "acoustic.safetensors")

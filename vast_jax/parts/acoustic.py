@@ -151,10 +151,13 @@ class AcousticPart:
         return acoustic_report.report(recogniser, read(data_dir, "held_out"), out_dir, step)
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
-        corpora = sorted(read(data_dir, "train").corpora())
-        card = dict(
-            part="acoustic", config=self._config(), data=", ".join(corpora), figures=figures, phones=audio.PHONES
-        )
+        speech = read(data_dir, "train")
+        hours = {
+            corpus: speech.frames[places].sum() * audio.HOP / audio.SAMPLE_RATE / 3600
+            for corpus, places in speech.corpora().items()
+        }
+        data = ", ".join(f"{corpus} ({count:.2f} h)" for corpus, count in hours.items())
+        card = dict(part="acoustic", config=self._config(), data=data, figures=figures, phones=audio.PHONES)
         card["licence"] = self.licence
         checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
 
