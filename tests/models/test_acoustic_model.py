@@ -13,9 +13,9 @@ DEMO = Path(audio.__file__).parent / "assets" / "demo_speech.flac"
 SMALL = dict(context=2, dense=16, width=12, dilations=(1, 2), dropout=0.5)
 
 
-@pytest.fixture(params=[False, True], ids=["convolutions", "lstm"])
+@pytest.fixture(params=[{}, dict(lstm=True), dict(pairs=True, projected=True)], ids=["convolutions", "lstm", "pairs"])
 def model(request):
-    module = AcousticModel(**SMALL, lstm=request.param)
+    module = AcousticModel(**SMALL, **request.param)
     x, mask = np.zeros((1, 8, audio.MELS), np.float32), np.ones((1, 8), bool)
     return module, jax.jit(module.init)(jax.random.key(0), x, mask)["params"]
 
@@ -30,7 +30,7 @@ def apply(model, x, mask, key=None):
 
 
 def test_shape_and_collections(model):
-    assert apply(model, features(9), np.ones((1, 9), bool)).shape == (1, 9, len(audio.PHONES))
+    assert apply(model, features(10), np.ones((1, 10), bool)).shape == (1, 10, len(audio.PHONES))
 
 
 def test_clipped_relu():
@@ -40,26 +40,37 @@ def test_clipped_relu():
 def test_stacked_frames_lie_where_they_belong():
     x = np.arange(1.0, 5.0).reshape(1, 4, 1)
     np.testing.assert_allclose(stack_frames(x, (-1, 0, 2))[0], [[0, 1, 3], [1, 2, 4], [2, 3, 0], [3, 4, 0]])
+    np.testing.assert_allclose(stack_frames(x, (-1, 0, 2), 2)[0], [[0, 1, 3], [2, 3, 0]])
 
 
 def test_padding_does_not_matter(model):
     x = features(20)
     alone = apply(model, x, np.ones((1, 20), bool))
-    padded = np.concatenate([x, 1e3 * features(11, seed=1)], axis=1)
-    np.testing.assert_allclose(apply(model, padded, np.arange(31)[None] < 20)[:, :20], alone, atol=1e-5)
+    padded = np.concatenate([x, 1e3 * features(12, seed=1)], axis=1)
+    np.testing.assert_allclose(apply(model, padded, np.arange(32)[None] < 20)[:, :20], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("fields", "lookback", "lookahead"), [({}, 5, 5), (dict(context=3, context_after=1, ahead=(0, 1)), 7, 2)]
+    ("fields", "lookback", "lookahead"),
+    [
+        ({}, 5, 5),
+        (dict(context=3, context_after=1, ahead=(0, 1)), 7, 2),
+        (dict(context=3, context_after=1, ahead=(0, 1), pairs=True), 12, 4),
+    ],
 )
 def test_no_logit_depends_on_frames_beyond_the_view(fields, lookback, lookahead):
     module = AcousticModel(**SMALL | fields)
     assert (module.lookback, module.lookahead) == (lookback, lookahead)
     x, mask = features(30), np.ones((1, 30), bool)
     params = jax.jit(module.init)(jax.random.key(0), x, mask)["params"]
-    seen = jax.jit(jax.grad(lambda x: (module.apply({"params": params}, x, mask)[0, 15] ** 2).sum()))(x)
-    frames = np.flatnonzero(np.abs(seen[0]).sum(-1))
-    assert (frames[0], frames[-1]) == (15 - lookback, 15 + lookahead)
+
+    @jax.jit
+    @jax.grad
+    def seen(x, frame):
+        return (module.apply({"params": params}, x, mask)[0, frame] ** 2).sum()
+
+    views = [np.flatnonzero(np.abs(seen(x, frame)[0]).sum(-1)) - frame for frame in (14, 15)]
+    assert (min(view[0] for view in views), max(view[-1] for view in views)) == (-lookback, lookahead)
 
 
 def test_the_default_streams():
@@ -87,11 +98,11 @@ def recogniser(short: int, long: int, **fields) -> Recogniser:
     return out
 
 
-@pytest.mark.parametrize("fields", [{}, dict(context_after=0, ahead=(1, 0))])
+@pytest.mark.parametrize("fields", [{}, dict(context_after=0, ahead=(1, 0)), dict(pairs=True, ahead=(1, 0))])
 def test_pieces_are_the_whole(fields):
     signal = 0.1 * np.random.default_rng(0).standard_normal(100 * audio.SAMPLES_PER_FRAME).astype(np.float32)
     whole = recogniser(256, 256, **fields).posteriors(signal)
-    np.testing.assert_allclose(recogniser(16, 24, **fields).posteriors(signal), whole, atol=1e-5)
+    np.testing.assert_allclose(recogniser(20, 30, **fields).posteriors(signal), whole, atol=1e-5)
     np.testing.assert_allclose(whole.sum(-1), 1, atol=1e-5)
 
 

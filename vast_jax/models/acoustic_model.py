@@ -27,17 +27,21 @@ def clipped_relu(x: jax.Array) -> jax.Array:
     return jnp.clip(x, 0.0, 20.0)
 
 
-def stack_frames(x_BxTxC: jax.Array, offsets: Sequence[int]) -> jax.Array:
-    """Each frame beside those `offsets` frames from it, zeros beyond the ends: [B, T, C] -> [B, T, C len(offsets)]."""
+def stack_frames(x_BxTxC: jax.Array, offsets: Sequence[int], stride: int = 1) -> jax.Array:
+    """Every `stride`-th frame beside those `offsets` frames from it, [B, T / stride, C len(offsets)].
+
+    Beyond the ends there are zeros.
+    """
     frames, reach = x_BxTxC.shape[1], max(map(abs, offsets))
     padded = jnp.pad(x_BxTxC, ((0, 0), (reach, reach), (0, 0)))
-    return jnp.concatenate([padded[:, reach + o : reach + o + frames] for o in offsets], axis=-1)
+    return jnp.concatenate([padded[:, reach + o : reach + o + frames : stride] for o in offsets], axis=-1)
 
 
 class AcousticModel(nn.Module):
     """Logits of the phones at every filter-bank frame.
 
-    The output on valid frames does not depend on what is masked. With an LSTM the valid frames come first.
+    The output on valid frames does not depend on what is masked. With an LSTM the valid frames come first. For `pairs`
+    the frames are whole pairs, and all other fields but the context count pairs.
     """
 
     context: int = 5  # frames stacked before each frame
@@ -46,6 +50,8 @@ class AcousticModel(nn.Module):
     width: int = 256  # units along time
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16)  # of the residual convolutions over three frames
     ahead: tuple[int, ...] | None = None  # frames that each of them looks ahead; None: its dilation, as it looks back
+    pairs: bool = False  # one step along time for two frames, a video frame: half the work
+    projected: bool = False  # what a convolution adds may have either sign
     lstm: bool = False  # a bidirectional LSTM of `width` a direction instead
     dropout: float = 0.1
     classes: int = len(PHONES)  # one more for CTC: blank, the last
@@ -58,13 +64,20 @@ class AcousticModel(nn.Module):
     @property
     def lookback(self) -> int:
         """Frames before a frame that its logits depend on (with an LSTM: that matter)."""
-        return self.context + (LSTM_VIEW if self.lstm else -sum(min(taps) for taps in self._taps))
+        view = self.context + self.stride * (LSTM_VIEW if self.lstm else -sum(min(taps) for taps in self._taps))
+        return view + self.pairs  # the second of a pair begins with the first
 
     @property
     def lookahead(self) -> int:
         """Frames after a frame that its logits depend on (with an LSTM: that matter)."""
         after = self.context if self.context_after is None else self.context_after
-        return after + (LSTM_VIEW if self.lstm else sum(max(taps) for taps in self._taps))
+        view = after + self.stride * (LSTM_VIEW if self.lstm else sum(max(taps) for taps in self._taps))
+        return view + self.pairs  # the first of a pair waits for the second
+
+    @property
+    def stride(self) -> int:
+        """Frames of a step along time."""
+        return 1 + self.pairs
 
     @property
     def _taps(self) -> list[tuple[int, int, int]]:
@@ -75,24 +88,26 @@ class AcousticModel(nn.Module):
     @nn.compact
     def __call__(self, x_BxTxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Normalised log filter bank [B, T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
-        mask_BxTx1 = mask_BxT[..., None]
+        batch, frames, _ = x_BxTxF.shape
         drop = _Dropout(self.dropout, key)
         after = self.context if self.context_after is None else self.context_after
-        x_BxTxC = stack_frames(jnp.where(mask_BxTx1, x_BxTxF, 0.0), range(-self.context, after + 1))
+        x_BxTxC = jnp.where(mask_BxT[..., None], x_BxTxF, 0.0)
+        x_BxTxC = stack_frames(x_BxTxC, range(-self.context, after + self.stride), self.stride)
+        mask_BxTx1 = mask_BxT[:, :: self.stride, None]
         for _ in range(3):
             x_BxTxC = drop(clipped_relu(nn.Dense(self.dense, kernel_init=nn.initializers.he_normal())(x_BxTxC)))
         if self.lstm:
             cells = [nn.RNN(nn.LSTMCell(self.width)) for _ in range(2)]
-            x_BxTxC = nn.Bidirectional(*cells)(x_BxTxC, seq_lengths=mask_BxT.sum(-1))
+            x_BxTxC = nn.Bidirectional(*cells)(x_BxTxC, seq_lengths=mask_BxTx1[..., 0].sum(-1))
         else:
             x_BxTxC = nn.Dense(self.width)(x_BxTxC)
             for taps in self._taps:
                 y_BxTxC = jnp.where(mask_BxTx1, nn.LayerNorm()(x_BxTxC), 0.0)
-                y_BxTxC = nn.Dense(self.width)(stack_frames(y_BxTxC, taps))
-                x_BxTxC = x_BxTxC + drop(clipped_relu(y_BxTxC))
+                y_BxTxC = clipped_relu(nn.Dense(self.width)(stack_frames(y_BxTxC, taps)))
+                x_BxTxC = x_BxTxC + drop(nn.Dense(self.width)(y_BxTxC) if self.projected else y_BxTxC)
             x_BxTxC = nn.LayerNorm()(x_BxTxC)
         x_BxTxC = drop(clipped_relu(nn.Dense(self.width, kernel_init=nn.initializers.he_normal())(x_BxTxC)))
-        return nn.Dense(self.classes)(x_BxTxC)
+        return nn.Dense(self.stride * self.classes)(x_BxTxC).reshape(batch, frames, self.classes)
 
 
 class _Dropout:
@@ -145,11 +160,11 @@ class Recogniser:
         out = np.empty((frames, len(PHONES)), np.float32)
         done = 0
         while done < frames:
-            start = max(0, done - lookback)
+            start = max(0, (done - lookback) // 2 * 2)  # even, as all borders are: pairs stay together
             piece = _fbank(signal, start, min(start + length, frames))
             padded = np.pad(piece, ((0, length - len(piece)), (0, 0)))
             posteriors = np.asarray(self._run(padded[None], np.arange(length)[None] < len(piece)))[0]
-            end = frames if start + length >= frames else start + length - lookahead
+            end = frames if start + length >= frames else start + length - lookahead - lookahead % 2
             out[done:end] = posteriors[done - start : end - start]
             done = end
         return out
@@ -171,7 +186,7 @@ class Recogniser:
 
 def _fbank(signal: np.ndarray, start: int, end: int) -> np.ndarray:
     """Frames [start, end) of log_fbank(signal), from the samples that they see."""
-    first, last = max(0, (start - 1) // 2 * 2), (end + 2) // 2 * 2  # whole video frames, with a neighbour on each side
+    first, last = max(0, start - 2), end + 2  # a video frame more on each side: start and end are even
     return log_fbank(signal[first * HOP : last * HOP])[start - first : end - first]
 
 

@@ -31,11 +31,15 @@ class AcousticPart:
     """Units of each of the three dense layers."""
     width: int = 320
     """Units along time."""
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
-    """Of the residual convolutions along time."""
-    ahead: tuple[int, ...] | None = (1, 1, 1, 2, 2)
-    """Frames that each convolution looks ahead, 9 with the stacked ones: 190 ms with the last frame's window. None: as
-    far as back."""
+    pairs: bool = True
+    """One step along time for two frames, which halves the work."""
+    projected: bool = True
+    """A second layer in each convolution, so that what it adds may have either sign."""
+    dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
+    """Of the residual convolutions along time, in steps."""
+    ahead: tuple[int, ...] | None = (1, 1, 1, 0, 0)
+    """Steps that each convolution looks ahead: with the stacked frames 9 frames, 190 ms with the last one's window.
+    None: as far as back."""
     lstm: bool = False
     """A bidirectional LSTM along time instead, as in the paper."""
     dropout: float = 0.1
