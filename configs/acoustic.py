@@ -17,5 +17,5 @@ LICENCE = (
 )
 
 config = Config(
-    part=AcousticPart(licence=LICENCE), steps=8000, batch_size=16, log_every=50, eval_every=1000, save_every=500
+    part=AcousticPart(licence=LICENCE), steps=9000, batch_size=16, log_every=50, eval_every=1500, save_every=500
 )

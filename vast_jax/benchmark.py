@@ -31,7 +31,7 @@ from vast_jax.head_avatar import HeadAvatar
 from vast_jax.media import FPS
 from vast_jax.prompt import Prompt, read_prompt
 
-SHORT, LONG = 10 * FPS, 60 * FPS  # frames of speech
+SHORT, LONG, HOUR = 10 * FPS, 60 * FPS, 3600 * FPS  # frames of speech
 FACE_FRAMES = 3 * FPS  # frames of the stages that see or draw a face
 REPEATS = 3  # after the first call; their median counts
 _ASSETS = resources.files("vast_jax") / "assets"
@@ -157,12 +157,13 @@ def _faces(models: Models, footage: Footage) -> list[Timing]:
 def _speech(models: Models, speech: np.ndarray, prompt: Prompt) -> list[Timing]:
     """From speech and a prompt to expression."""
     signal = np.resize(speech, LONG * audio.SAMPLES_PER_FRAME)
-    short = audio.fit(signal, SHORT)
+    short, hour = audio.fit(signal, SHORT), np.resize(speech, HOUR * audio.SAMPLES_PER_FRAME)
     style = models.style.encode(prompt.expression, prompt.ppg, prompt.has_speech)
     ppg = models.acoustic(signal, LONG)
     return [
         time_stage("filter bank", SHORT, lambda: audio.log_fbank(short)),
-        time_stage("filter bank and PPG", SHORT, lambda: models.acoustic(short, SHORT)),
+        time_stage("filter bank and PPG, 10 s", SHORT, lambda: models.acoustic(short, SHORT)),
+        time_stage("filter bank and PPG, an hour", HOUR, lambda: models.acoustic(hour, HOUR), repeats=1),
         time_stage(
             "style encoding, a frame of the prompt",
             len(prompt.expression),
