@@ -76,8 +76,10 @@ class Recording(NamedTuple):
     words: list[str] | None  # what is said, where that is known
 
 
-def recordings(paths: Sequence[Path], transcripts: Mapping[str, list[str] | None] = MappingProxyType({})) -> list:
-    """The speech files among `paths` and in the folders among them, as `Recording`s.
+def recordings(
+    paths: Sequence[Path], transcripts: Mapping[str, list[str] | None] = MappingProxyType({})
+) -> list[Recording]:
+    """The speech files among `paths` and in the folders among them.
 
     LibriSpeech as published (train-clean-100/103/1240/103-1240-0000.flac) brings its transcripts along, in
     103-1240.trans.txt. UserError: a path is missing, or there is no speech at all.
@@ -95,7 +97,7 @@ def recordings(paths: Sequence[Path], transcripts: Mapping[str, list[str] | None
     return [
         Recording(
             path=file,
-            corpus=file.parents[2 if beside[file.parent] else 0].name,
+            corpus=file.resolve().parents[2 if beside[file.parent] else 0].name,
             words=known.get(file.stem) or grid_words(file.stem),
         )
         for file in files
@@ -143,11 +145,8 @@ class _Labeller:
                     return Labelled("badly aligned", n_frames, guessed, None)
                 phones = said(labels)
         samples = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)
-        return Labelled("labelled", n_frames, guessed, Utterance(_name(recording), samples, labels, phones))
-
-
-def _name(recording: Recording) -> str:
-    return f"{recording.corpus}/{recording.path.stem}"
+        utterance = Utterance(f"{recording.corpus}/{path.stem}", samples, labels, phones)
+        return Labelled("labelled", n_frames, guessed, utterance)
 
 
 _labeller = functools.cache(_Labeller)
