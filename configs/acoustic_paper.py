@@ -8,6 +8,8 @@ For a large labelled corpus and an accelerator; configs/acoustic.py is the size 
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.training import Config
 
-PART = AcousticPart(context=5, context_after=None, dense=512, width=512, pairs=False, lstm=True, learning_rate=1e-3)
+PART = AcousticPart(
+    network="lstm", context=5, context_after=None, pairs=False, dense=512, width=512, dropout=0.1, learning_rate=1e-3
+)
 
 config = Config(part=PART, steps=50_000, batch_size=32)

@@ -1,6 +1,7 @@
 import librosa
 import numpy as np
 import pytest
+import scipy.signal
 
 from vast_jax import audio
 
@@ -52,6 +53,27 @@ def test_frame_is_centred(frame):
     energy = audio.log_fbank(signal).mean(1)
     assert len(energy) == 20 and energy.argmax() == frame
     np.testing.assert_allclose(energy[[max(frame - 2, 0) if frame else 5]], np.log(audio.FLOOR), rtol=1e-6)
+
+
+def test_mel_is_librosas():
+    window, mel = audio._mel_filters()
+    np.testing.assert_allclose(window, scipy.signal.get_window("hann", 400), atol=1e-6)
+    np.testing.assert_allclose(mel.T, librosa.filters.mel(sr=16000, n_fft=400, n_mels=80), atol=1e-6)
+    signal = 0.1 * np.random.default_rng(0).standard_normal(640 * 5).astype(np.float32)
+    power = librosa.feature.melspectrogram(
+        y=np.pad(signal, (40, 400)), sr=16000, n_fft=400, hop_length=160, n_mels=80, center=False
+    )[:, :20]
+    np.testing.assert_allclose(audio.log_mel(signal), np.log(np.maximum(power, audio.FLOOR)).T, atol=2e-3)
+    assert audio.log_mel(signal[:0]).shape == (0, 80)
+    with pytest.raises(ValueError, match="whole number"):
+        audio.log_mel(signal[:-1])
+
+
+def test_mel_frame_is_centred():
+    signal = np.zeros(640 * 4, np.float32)
+    signal[1600] = 1.0  # at 100 ms: the middle of frame 9
+    loud = audio.log_mel(signal).mean(-1)
+    assert loud.argmax() == 9 and loud[8] == pytest.approx(loud[10], abs=0.05)
 
 
 def test_silence_is_silence_whatever_surrounds_it():

@@ -17,6 +17,7 @@ HOP = 320  # samples, 20 ms: 50 frames a second
 FFT = 1024
 MELS = 80
 MEL_RANGE = (20.0, 8000.0)  # Hz
+MEL_WINDOW, MEL_HOP = 400, 160  # samples of Whisper's features: 25 ms, 10 ms
 FLOOR = 1e-6  # power; 16-bit rounding noise lies below it, so digital silence and a dithered one look alike
 PHONES = (
     *("SIL", "NSN"),  # silence; a noise of the speaker (breath, cough)
@@ -75,6 +76,41 @@ def log_fbank(signal: np.ndarray) -> np.ndarray:
         part = slice(start, start + _FRAMES_AT_ONCE)
         power = np.square(np.abs(np.fft.rfft(windows[..., part, :] * window, FFT)))
         out[..., part, :] = np.log(np.maximum(power @ mel, FLOOR))
+    return out
+
+
+@functools.cache
+def _mel_filters() -> tuple[np.ndarray, np.ndarray]:
+    """Hann window [400] (periodic) and the triangles of librosa.filters.mel(n_mels=80), [201, 80]."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(MEL_WINDOW) / MEL_WINDOW)
+    mel = np.linspace(0, 15 + 27 * np.log(SAMPLE_RATE / 2 / 1000) / np.log(6.4), MELS + 2)  # of Slaney
+    corners = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+    hertz = np.linspace(0, SAMPLE_RATE / 2, MEL_WINDOW // 2 + 1)[:, None]
+    rising = (hertz - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    falling = (corners[2:] - hertz) / (corners[2:] - corners[1:-1])
+    triangles = np.maximum(0, np.minimum(rising, falling)) * 2 / (corners[2:] - corners[:-2])
+    return window.astype(np.float32), triangles.astype(np.float32)
+
+
+def log_mel(signal: np.ndarray) -> np.ndarray:
+    """Natural log of Whisper's mel power spectrum (Radford et al. 2022), 100 a second: [640 T] -> [4T, 80] float32.
+
+    Frame j sees the 25 ms around (j + 1) * 10 ms, so that frames 2i - 1 to 2i + 1 lie around the middle of frame i of
+    `log_fbank`. As there, silence is the constant log(1e-6), and frames depend on their own samples only.
+    """
+    if len(signal) % SAMPLES_PER_FRAME:
+        raise ValueError(f"{len(signal)} samples are no whole number of video frames: call fit first")
+    window, mel = _mel_filters()
+    frames = len(signal) // MEL_HOP
+    out = np.empty((frames, MELS), np.float32)
+    if not frames:
+        return out
+    before = MEL_WINDOW // 2 - MEL_HOP  # samples of the first window that lie before the signal
+    padded = np.pad(signal.astype(np.float32), (before, MEL_WINDOW))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW)[::MEL_HOP][:frames]
+    for start in range(0, frames, _FRAMES_AT_ONCE):
+        power = np.square(np.abs(np.fft.rfft(windows[start : start + _FRAMES_AT_ONCE] * window, MEL_WINDOW)))
+        out[start : start + _FRAMES_AT_ONCE] = np.log(np.maximum(power @ mel, FLOOR))
     return out
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from vast_jax import checkpoint
 from vast_jax.audio import HOP, PHONES, fit, log_fbank, to_video_rate
+from vast_jax.models.acoustic_transformer import AcousticTransformer
 
 CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
@@ -60,6 +61,12 @@ class AcousticModel(nn.Module):
     def blank(self) -> int | None:
         """The class of CTC that is no phone; None: trained frame by frame."""
         return len(PHONES) if self.classes > len(PHONES) else None
+
+    @staticmethod
+    def features(signal: np.ndarray, start: int, end: int) -> np.ndarray:
+        """What the model reads for frames [start, end) of `signal` [320 T]: [end - start, 80]; the borders are even."""
+        first, last = max(0, start - 2), end + 2  # a video frame more on each side, for the window
+        return log_fbank(signal[first * HOP : last * HOP])[start - first : end - first]
 
     @property
     def lookback(self) -> int:
@@ -125,6 +132,9 @@ class _Dropout:
         return jnp.where(kept, x / (1 - self.rate), 0.0)
 
 
+Module = AcousticModel | AcousticTransformer
+
+
 class Recogniser:
     """An acoustic model with its weights: speech of any length to its PPG, piece by piece in flat memory.
 
@@ -132,9 +142,15 @@ class Recogniser:
     is given the frames around it that its output depends on.
     """
 
-    SHORT, LONG = 256, 2048  # frames of a piece with its surroundings
+    SHORT, LONG = 256, 1024  # frames of a piece with its surroundings
 
-    def __init__(self, module: AcousticModel, params: Mapping, constants: Mapping[str, np.ndarray], hash: str):
+    def __init__(
+        self,
+        module: AcousticModel | AcousticTransformer,
+        params: Mapping,
+        constants: Mapping[str, np.ndarray],
+        hash: str,
+    ):
         self.module, self.hash = module, hash
         self.card: dict[str, Any] = {}
         self._params, self._constants = params, constants
@@ -145,7 +161,8 @@ class Recogniser:
     def load(cls, path: str | os.PathLike | None = None) -> "Recogniser":
         """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
         weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "acoustic")
-        out = cls(AcousticModel(**config), weights["acoustic"], weights["constants"], card["sha256"])
+        network = AcousticTransformer if config.pop("network", None) == "transformer" else AcousticModel
+        out = cls(network(**config), weights["acoustic"], weights["constants"], card["sha256"])
         out.card = card
         return out
 
@@ -161,9 +178,10 @@ class Recogniser:
         done = 0
         while done < frames:
             start = max(0, (done - lookback) // 2 * 2)  # even, as all borders are: pairs stay together
-            piece = _fbank(signal, start, min(start + length, frames))
-            padded = np.pad(piece, ((0, length - len(piece)), (0, 0)))
-            posteriors = np.asarray(self._run(padded[None], np.arange(length)[None] < len(piece)))[0]
+            there = min(length, frames - start)
+            piece = self.module.features(signal, start, start + there)
+            padded = np.pad(piece, ((0, len(piece) // there * (length - there)), (0, 0)))
+            posteriors = np.asarray(self._run(padded[None], np.arange(length)[None] < there))[0]
             end = frames if start + length >= frames else start + length - lookahead - lookahead % 2
             out[done:end] = posteriors[done - start : end - start]
             done = end
@@ -182,12 +200,6 @@ class Recogniser:
             return nn.softmax(logits_BxTxC)
 
         return functools.partial(run, params)
-
-
-def _fbank(signal: np.ndarray, start: int, end: int) -> np.ndarray:
-    """Frames [start, end) of log_fbank(signal), from the samples that they see."""
-    first, last = max(0, start - 2), end + 2  # a video frame more on each side: start and end are even
-    return log_fbank(signal[first * HOP : last * HOP])[start - first : end - first]
 
 
 _SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "assets", "acoustic.safetensors")

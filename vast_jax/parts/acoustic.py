@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import grain
 import jax.numpy as jnp
@@ -13,9 +14,11 @@ from vast_jax import audio, checkpoint
 from vast_jax.data import augmentation
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance, read
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser
+from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.parts import acoustic_report
 from vast_jax.types import Batch, Part, UserError
 
+_WHISPER = (("mean", -1), ("std", 1))
 MEASURED = 5000  # utterances that the mean and deviation of the features are taken from
 
 
@@ -23,6 +26,15 @@ MEASURED = 5000  # utterances that the mean and deviation of the features are ta
 class AcousticPart:
     """The acoustic model and how it is trained."""
 
+    network: Literal["convolutions", "lstm", "transformer"] = "convolutions"
+    """Along time: residual convolutions; a bidirectional LSTM as in the paper; or Whisper's first layers, made to
+    stream, which begin from `tools/whisper_start.py` and take only `hidden`, `back`, `layer_ahead` and `dropout`."""
+    hidden: int = 1440
+    """Of the Transformer: units inside a layer."""
+    back: int = 50
+    """Of the Transformer: frames that a layer looks back."""
+    layer_ahead: tuple[int, ...] = (4, 4)
+    """Of the Transformer: frames that each layer looks ahead; 8 are 183 ms with the last window."""
     context: int = 6
     """Frames stacked before each frame."""
     context_after: int | None = 2
@@ -40,8 +52,6 @@ class AcousticPart:
     ahead: tuple[int, ...] | None = (1, 1, 1, 0, 0)
     """Steps that each convolution looks ahead: with the stacked frames 9 frames, 190 ms with the last one's window.
     None: as far as back."""
-    lstm: bool = False
-    """A bidirectional LSTM along time instead, as in the paper."""
     dropout: float = 0.1
     window: int = 80
     """Video frames of a training example (25 a second). With CTC, which needs whole utterances: of the longest."""
@@ -56,22 +66,33 @@ class AcousticPart:
     licence: str = ""
     """Of the exported weights, with the attribution that the data ask for."""
 
-    def module(self) -> AcousticModel:
+    def module(self) -> AcousticModel | AcousticTransformer:
         """The model to train. UserError: the convolutions are not one look-ahead each."""
+        config = self._config()
+        if config.pop("network") == "transformer":
+            return AcousticTransformer(**config)
         if self.ahead is not None and len(self.ahead) != len(self.dilations):
             raise UserError(f"{len(self.dilations)} dilations need as many values of ahead, not {len(self.ahead)}")
-        return AcousticModel(**self._config())
+        return AcousticModel(**config)
 
     def _config(self) -> dict:
-        of_model = AcousticModel.__dataclass_fields__
-        config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in of_model}
-        return config | {"classes": len(audio.PHONES) + self.ctc}
+        """The module's fields, and which one it is."""
+        classes = len(audio.PHONES) + self.ctc
+        if self.network == "transformer":
+            fields = dict(hidden=self.hidden, back=self.back, ahead=self.layer_ahead, dropout=self.dropout)
+        else:
+            names = AcousticModel.__dataclass_fields__
+            fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names}
+            fields["lstm"] = self.network == "lstm"
+        return fields | {"network": self.network, "classes": classes}
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
-        """Mean and deviation of each mel band over the training speech, or much of it, [80] each."""
+        """Mean and deviation of each mel band over the training speech, or much of it, [80] each; or Whisper's."""
+        if self.network == "transformer":  # (log10 + 4) / 4
+            return {name: np.full(audio.MELS, sign * 4 * np.log(10), np.float32) for name, sign in _WHISPER}
         total, square, count = 0.0, 0.0, 0
         for utterance in _some(read(data_dir, "train"), MEASURED):
-            fbank = _fbank(utterance).astype(np.float64)
+            fbank = audio.log_fbank(_speech(utterance)).astype(np.float64)
             total, square, count = total + fbank.sum(0), square + np.square(fbank).sum(0), count + len(fbank)
         mean = total / count
         std = np.sqrt(np.maximum(square / count - mean**2, 1e-6))
@@ -104,19 +125,20 @@ class AcousticPart:
         return Part(init=init, losses={"acoustic": loss})
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.MapDataset:
-        """Endless batches, augmented on the fly: "fbank" [B, T, 80] and "mask" [B, T], T = 2 window.
+        """Endless batches, augmented on the fly: "mask" [B, T], T = 2 window, and "fbank", the model's features.
 
         Beside them "labels" [B, T]; with CTC "phones" [B, T / 2], filled up with UNLABELLED. An utterance is drawn as
         often as it holds windows; with CTC once, if all of it fits. UserError: CTC, and no utterance fits.
         """
-        utterances = read(data_dir, split)
-        mean = np.mean([_fbank(utterance).mean(0) for utterance in _some(utterances, 50)], 0)
+        utterances, features = read(data_dir, split), self.module().features
+        some = [(_speech(utterance), len(utterance.labels)) for utterance in _some(utterances, 50)]
+        mean = np.mean([features(speech, 0, frames).mean(0) for speech, frames in some], 0)
 
         def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
             utterance = utterances[int(index)]
             speech, labels = augmentation.cut(utterance, self.window, rng)
             speech, labels = augmentation.distort(speech, labels, rng, wordless=not self.ctc)
-            fbank = augmentation.colour(audio.log_fbank(speech), mean, rng)
+            fbank = augmentation.colour(features(speech, 0, len(labels)), mean, rng)
             out = {"fbank": fbank.astype(np.float32), "mask": np.ones(len(labels), bool)}
             if not self.ctc:
                 return out | {"labels": labels}
@@ -171,5 +193,5 @@ def _some(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
     return utterances[:: max(1, len(utterances) // count)]
 
 
-def _fbank(utterance: Utterance) -> np.ndarray:
-    return audio.log_fbank(utterance.speech / np.float32(32768))
+def _speech(utterance: Utterance) -> np.ndarray:
+    return utterance.speech / np.float32(32768)

@@ -1,0 +1,94 @@
+"""The acoustic model that begins with what Whisper has learned: its convolutions and first layers, made to stream.
+
+Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022): log mel spectrum at 100 Hz -> two
+convolutions -> pre-norm Transformer at 50 Hz. Here attention sees a second back and a few frames ahead, and its
+absolute positions have become a bias of each head for each distance, so that any cutting into pieces is exact.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vast_jax.audio import HOP, MEL_HOP, PHONES, log_mel
+
+
+class AcousticTransformer(nn.Module):
+    """Logits of the phones at every frame, 50 a second, from `audio.log_mel` at 100.
+
+    The output on valid frames, which come first, does not depend on what is masked.
+    """
+
+    width: int = 384
+    heads: int = 6
+    hidden: int = 1440  # units between the two dense layers of a block
+    back: int = 50  # frames that a layer looks back
+    ahead: tuple[int, ...] = (4, 4)  # frames that each layer looks ahead
+    dropout: float = 0.0
+    classes: int = len(PHONES)  # one more for CTC: blank, the last
+
+    @property
+    def blank(self) -> int | None:
+        """The class of CTC that is no phone; None: trained frame by frame."""
+        return len(PHONES) if self.classes > len(PHONES) else None
+
+    @property
+    def lookback(self) -> int:
+        """Frames before a frame that its logits depend on."""
+        return len(self.ahead) * self.back + 1
+
+    @property
+    def lookahead(self) -> int:
+        """Frames after a frame that its logits depend on."""
+        return sum(self.ahead) + 1
+
+    @staticmethod
+    def features(signal: np.ndarray, start: int, end: int) -> np.ndarray:
+        """What the model reads for frames [start, end) of `signal` [320 T]: [2 (end - start), 80]; borders are even."""
+        first, last = max(0, start - 2), end + 2  # a video frame more on each side, for the window
+        per_frame = HOP // MEL_HOP
+        features = log_mel(signal[first * HOP : last * HOP])
+        return features[(start - first) * per_frame : (end - first) * per_frame]
+
+    @nn.compact
+    def __call__(self, x_BxUxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Normalised log mel [B, 2T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
+        mask_BxUx1 = jnp.repeat(mask_BxT, 2, axis=1)[..., None]
+        padding = ((1, 1),)
+        x_BxUxC = nn.gelu(nn.Conv(self.width, (3,), padding=padding)(jnp.where(mask_BxUx1, x_BxUxF, 0)), False)
+        x_BxTxC = nn.gelu(nn.Conv(self.width, (3,), 2, padding=padding)(jnp.where(mask_BxUx1, x_BxUxC, 0)), False)
+        x_BxTxC = x_BxTxC + self.param("position", nn.initializers.zeros, (self.width,))  # Whisper's mean one
+        for layer, ahead in enumerate(self.ahead):
+            attention = LocalAttention(self.heads, self.back, ahead, name=f"attention_{layer}")
+            x_BxTxC = x_BxTxC + self._drop(key, 2 * layer, attention(nn.LayerNorm(epsilon=1e-5)(x_BxTxC), mask_BxT))
+            y_BxTxH = nn.gelu(nn.Dense(self.hidden)(nn.LayerNorm(epsilon=1e-5)(x_BxTxC)), False)
+            x_BxTxC = x_BxTxC + self._drop(key, 2 * layer + 1, nn.Dense(self.width)(y_BxTxH))
+        return nn.Dense(self.classes, kernel_init=nn.initializers.zeros)(nn.LayerNorm(epsilon=1e-5)(x_BxTxC))
+
+    def _drop(self, key: jax.Array | None, call: int, x_BxTxC: jax.Array) -> jax.Array:
+        if key is None or self.dropout == 0:
+            return x_BxTxC
+        kept = jax.random.bernoulli(jax.random.fold_in(key, call), 1 - self.dropout, x_BxTxC.shape)
+        return jnp.where(kept, x_BxTxC / (1 - self.dropout), 0.0)
+
+
+class LocalAttention(nn.Module):
+    """Multi-head self-attention over `back` frames before and `ahead` after each frame, with a bias by distance."""
+
+    heads: int
+    back: int
+    ahead: int
+
+    @nn.compact
+    def __call__(self, x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+        batch, frames, width = x_BxTxC.shape
+        qkv = nn.Dense(3 * width, name="qkv")(x_BxTxC).reshape(batch, frames, 3, self.heads, width // self.heads)
+        q, k, v = jnp.moveaxis(qkv, 2, 0)
+        bias_HxO = self.param("bias", nn.initializers.zeros, (self.heads, self.back + self.ahead + 1))
+        distance = np.arange(frames)[None] - np.arange(frames)[:, None]
+        seen = (distance >= -self.back) & (distance <= self.ahead)
+        bias = bias_HxO[:, np.clip(distance + self.back, 0, self.back + self.ahead)]
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q * (width // self.heads) ** -0.5, k) + bias
+        logits = jnp.where(seen & mask_BxT[:, None, None], logits, -1e9)
+        y_BxTxC = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits), v).reshape(batch, frames, width)
+        return nn.Dense(width, name="out")(y_BxTxC)
