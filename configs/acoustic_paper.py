@@ -2,7 +2,7 @@
 
     python train.py configs/acoustic_paper.py --data LABELS --workdir RUN
 
-For a large labelled corpus and an accelerator; configs/acoustic.py is the size for two CPU cores.
+For a large labelled corpus and an accelerator; configs/acoustic.py and acoustic_scratch.py suit two CPU cores.
 """
 
 from vast_jax.parts.acoustic import AcousticPart
