@@ -100,7 +100,7 @@ def test_a_lookahead_for_every_convolution():
 
 
 def test_the_papers_layer_along_time_fits_the_loop(data):
-    part = AcousticPart(context=1, dense=8, width=8, lstm=True, window=5)
+    part = AcousticPart(network="lstm", context=1, dense=8, width=8, window=5)
     batch = part.dataset(data, "train", 2, seed=0)[0]
     trained = part.part(part.constants(data))
     start = functools.partial(init_state, Config(part=part, steps=2, batch_size=2), trained)
