@@ -50,6 +50,22 @@ def velocity_error(prediction: Array, target: Array, mask: Array | None = None) 
     return masked_mean(jnp.square(jnp.diff(prediction, axis=1) - jnp.diff(target, axis=1)), pair)
 
 
+def statistics_error(prediction: Array, target: Array, mask: Array) -> Array:
+    """Squared error of the mean and of the standard deviation over time of each parameter, [B, T, D] -> [B, D].
+
+    A regression shrinks what it cannot foresee; these keep rest positions and liveliness. `mask` [B, T].
+    """
+
+    def statistics(x: Array) -> tuple[Array, Array]:
+        count = jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)[..., None]
+        mean = jnp.sum(x * mask[..., None], axis=1, keepdims=True) / count
+        variance = jnp.sum(jnp.square(x - mean) * mask[..., None], axis=1, keepdims=True) / count
+        return mean[:, 0], jnp.sqrt(variance[:, 0] + 1e-4)
+
+    pairs = zip(statistics(prediction), statistics(target), strict=True)
+    return sum(jnp.square(a - b) for a, b in pairs)
+
+
 def kl_standard_normal(mu: Array, logvar: Array) -> Array:
     """KL(N(mu, diag exp logvar) || N(0, I)) of each dimension, in nats, closed form (sum the last axis for the whole).
 

@@ -1,9 +1,14 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
+from weights import random_like
 
-from vast_jax.models.expression_decoder import LocalAttention, StrongDecoder, WeakDecoder, alibi
+from vast_jax.models.expression_decoder import LocalAttention, Mixture, Modulation, StrongDecoder, WeakDecoder, alibi
 
 P, S, D = 41, 6, 5
 
@@ -142,3 +147,58 @@ def test_training_noise_is_seeded_and_absent_outside_training(weak):
     assert np.abs(train(jax.random.key(0)) - train(jax.random.key(1))).max() > 1e-3
     noisy = apply(variables, ppg, style, noise_key=jax.random.key(0))
     assert 0 < np.abs(noisy - apply(variables, ppg, style)).max() < 0.5
+
+
+def test_mixture_likelihood_is_scipys():
+    rng = np.random.default_rng(0)
+    mixture = Mixture(rng.normal(size=(7, 3)), rng.normal(size=(7, 3, D)), 0.3 * rng.normal(size=(7, 3, D)))
+    x, weight = rng.normal(size=(7, D)), rng.uniform(0.5, 2, D)
+    constant = 0.5 * np.log(2 * np.pi)
+    for powers in (np.ones(D), weight):
+        log_density = scipy.stats.norm.logpdf(x[:, None], mixture.mean, np.exp(mixture.log_sigma)) + constant
+        oracle = scipy.special.logsumexp(
+            scipy.special.log_softmax(mixture.logits, axis=-1) + (powers * log_density).sum(-1), axis=-1
+        )
+        np.testing.assert_allclose(mixture.log_likelihood(x, powers), oracle, rtol=1e-4)
+
+
+def test_mixture_draws_its_components_as_often_as_they_are_likely():
+    shares = np.array([0.7, 0.25, 0.05])
+    mixture = Mixture(np.log(shares), np.arange(3.0)[:, None] * np.ones(D), np.zeros((3, D)))
+    gumbel = jax.random.gumbel(jax.random.key(0), (4000, 3))
+    drawn = np.asarray(jax.vmap(mixture.draw)(gumbel))
+    assert (drawn == drawn[:, :1]).all()  # whole components
+    np.testing.assert_allclose(np.bincount(drawn[:, 0].astype(int)) / 4000, shares, atol=0.03)
+    np.testing.assert_array_equal(mixture.draw(np.zeros(3)), np.zeros(D))
+
+
+def test_style_sets_rest_and_amplitude():
+    style = np.random.default_rng(0).normal(size=(2, S)).astype(np.float32)
+    module = Modulation(D)
+    params = random_like(jax.eval_shape(module.init, jax.random.key(0), style))["params"]
+    rest, amplitude = module.apply({"params": params}, style)
+    assert rest.shape == amplitude.shape == (2, D) and (amplitude > 0).all()
+    ppg, _ = _speech(8)
+    for decoder in (
+        WeakDecoder(outputs=D, width=12, frame_width=8, modulated=True),
+        WeakDecoder(outputs=D, width=12, frame_width=8, modulated=True, mixtures=3),
+    ):
+        variables = random_like(jax.eval_shape(decoder.init, jax.random.key(0), ppg, style), seed=1)
+        still = jax.tree.map(np.zeros_like, variables)
+        still["params"]["modulation"] = params
+        x = decoder.apply(still, ppg, style)  # nothing moves: what is left is the rest
+        np.testing.assert_allclose(x, np.broadcast_to(rest[:, None], x.shape), atol=1e-6)
+        assert np.ptp(decoder.apply(variables, ppg, style), axis=1).max() > 0.01
+
+
+def test_drawn_frames_are_seeded_and_their_own_past():
+    """Free running draws with the key; given back as the teacher, the same frames have the same mixtures."""
+    decoder = WeakDecoder(outputs=D, width=12, frame_width=8, mixtures=3, frame_noise=0.0)
+    ppg, style = _speech(12)
+    variables = random_like(jax.eval_shape(decoder.init, jax.random.key(0), ppg, style), seed=2)
+    run = functools.partial(decoder.apply, variables, ppg, style, method="run")
+    one, mixture = run(noise_key=jax.random.key(0))
+    np.testing.assert_array_equal(one, run(noise_key=jax.random.key(0))[0])
+    assert np.abs(one - run(noise_key=jax.random.key(1))[0]).max() > 0.01
+    for a, b in zip(mixture, run(None, one, 1.0)[1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

@@ -1,5 +1,7 @@
 """Hybrid expression decoder (paper, §3.3): a Transformer for the mouth, an autoregressive LSTM for the rest."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,8 @@ import numpy as np
 from vast_jax.types import Array
 
 OUTPUT_LIMIT = 5.0  # standard deviations: a fed-back frame beyond it has never been seen in training
+LOG_SCALE = 2.0  # of a style's amplitude over that of all: at most e² times, at least e⁻²
+LOG_SIGMA = (-3.0, 1.0)  # of a component: the tracker's noise is not worth more precision
 
 
 def alibi(heads: int, window: int) -> np.ndarray:
@@ -22,6 +26,40 @@ def alibi(heads: int, window: int) -> np.ndarray:
     bias = -slopes[:, None, None] * np.abs(offset)
     back, ahead = np.where(offset <= 0, bias, -1e9), np.where(offset >= 0, bias, -1e9)
     return np.where(np.abs(offset) <= window, np.concatenate([back, ahead]), -1e9).astype(np.float32)
+
+
+class Mixture(NamedTuple):
+    """K Gaussians over D parameters at once, each of its own likelihood; their axes come last."""
+
+    logits: Array  # [..., K]
+    mean: Array  # [..., K, D]
+    log_sigma: Array  # [..., K, D]
+
+    def log_likelihood(self, x_xD: Array, weight_D: Array | float = 1.0) -> Array:
+        """Of frames [..., D], [...], without constants; `weight_D` raises each parameter's density to a power."""
+        deviation = (x_xD[..., None, :] - self.mean) * jnp.exp(-self.log_sigma)
+        of_each = jnp.sum(-weight_D * (0.5 * jnp.square(deviation) + self.log_sigma), axis=-1)
+        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + of_each, axis=-1)
+
+    def draw(self, gumbel_xK: Array) -> Array:
+        """The centre of a component [..., D]: a random one, or with zeros for `gumbel_xK` the likeliest.
+
+        No noise around it: what a face does next is open between few things, a blink or none, but each is smooth.
+        """
+        chosen = jax.nn.one_hot(jnp.argmax(self.logits + gumbel_xK, axis=-1), self.logits.shape[-1])
+        return jnp.einsum("...k,...kd->...d", chosen, self.mean)
+
+
+class Modulation(nn.Module):
+    """A style's own rest position and amplitude of every parameter, [B, D] each: x -> amplitude x + rest."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, style_BxS: Array) -> tuple[Array, Array]:
+        rest_BxD = nn.Dense(self.outputs, name="rest")(style_BxS)
+        log_BxD = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name="amplitude")(style_BxS)
+        return rest_BxD, jnp.exp(jnp.clip(log_BxD, -LOG_SCALE, LOG_SCALE))
 
 
 class LocalAttention(nn.Module):
@@ -60,6 +98,7 @@ class StrongDecoder(nn.Module):
     window: int = 32
     context: int = 2  # frames of PPG on either side that enter with each frame
     dropout: float = 0.1
+    modulated: bool = False  # the style also sets each parameter's rest and amplitude
 
     @nn.compact
     def __call__(self, ppg_BxTxP: Array, style_BxS: Array, mask_BxT: Array, train: bool = False) -> Array:
@@ -71,7 +110,11 @@ class StrongDecoder(nn.Module):
             x_BxTxC = x_BxTxC + drop(LocalAttention(self.heads, self.window)(nn.LayerNorm()(x_BxTxC), mask_BxT))
             y_BxTxF = nn.relu(nn.Dense(4 * self.width)(nn.LayerNorm()(x_BxTxC)))
             x_BxTxC = x_BxTxC + drop(nn.Dense(self.width)(y_BxTxF))
-        return nn.Dense(self.outputs, name="expression")(nn.LayerNorm()(x_BxTxC))
+        x_BxTxD = nn.Dense(self.outputs, name="expression")(nn.LayerNorm()(x_BxTxC))
+        if self.modulated:
+            rest_BxD, amplitude_BxD = Modulation(self.outputs, name="modulation")(style_BxS)
+            x_BxTxD = amplitude_BxD[:, None] * x_BxTxD + rest_BxD[:, None]
+        return x_BxTxD
 
 
 class _WeakStep(nn.Module):
@@ -80,11 +123,12 @@ class _WeakStep(nn.Module):
     outputs: int
     width: int
     frame_width: int
+    mixtures: int
 
     @nn.compact
-    def __call__(self, carry: tuple[Array, Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple, Array]:
+    def __call__(self, carry: tuple[Array, Array, Array], inputs: tuple[Array, ...], modulation) -> tuple[tuple, tuple]:
         h, c, predicted = carry
-        gates_in, teacher, forced, noise, keep = inputs
+        gates_in, teacher, forced, noise, keep, gumbel = inputs
         predicted = jax.lax.stop_gradient(jnp.clip(predicted, -OUTPUT_LIMIT, OUTPUT_LIMIT))
         previous = (jnp.where(forced, teacher, predicted) + noise) * keep
         frame = nn.relu(nn.Dense(self.frame_width, name="frame")(previous))
@@ -92,14 +136,28 @@ class _WeakStep(nn.Module):
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         c = nn.sigmoid(f + 1) * c + nn.sigmoid(i) * nn.tanh(g)
         h = nn.sigmoid(o) * nn.tanh(c)
-        predicted = nn.Dense(self.outputs, name="expression")(h)
-        return (h, c, predicted), predicted
+        rest, amplitude = modulation
+        if self.mixtures == 1:
+            predicted, mixture = amplitude * nn.Dense(self.outputs, name="expression")(h) + rest, None
+        else:
+            shape = (*h.shape[:-1], self.mixtures, self.outputs)
+            mean = nn.Dense(self.mixtures * self.outputs, name="mean")(h).reshape(shape)
+            sigma = nn.Dense(self.mixtures * self.outputs, name="log_sigma")(h).reshape(shape)
+            mixture = Mixture(
+                logits=nn.Dense(self.mixtures, name="logits")(h),
+                mean=amplitude[..., None, :] * mean + rest[..., None, :],
+                log_sigma=jnp.clip(sigma + jnp.log(amplitude)[..., None, :], *LOG_SIGMA),
+            )
+            predicted = mixture.draw(gumbel)
+        return (h, c, predicted), (predicted, mixture)
 
 
 class WeakDecoder(nn.Module):
     """D^ar: x_t = LSTM(x_<t, DP(a_<t), style), the expression that speech only accompanies (paper, Eq. 3).
 
-    The PPG passes a strong dropout, so that the movement's own past carries it; frame t never sees a_t.
+    The PPG passes a strong dropout, so that the movement's own past carries it; frame t never sees a_t. With several
+    `mixtures` the next frame is drawn from that many Gaussians (Graves, 2013, arXiv:1308.0850): blinks and brows have
+    no cause in the speech, and the mean of a blink and none is an eye half shut. One is the paper's LSTM.
     """
 
     outputs: int
@@ -108,9 +166,15 @@ class WeakDecoder(nn.Module):
     ppg_dropout: float = 0.5
     frame_dropout: float = 0.2
     frame_noise: float = 0.05
+    mixtures: int = 1
+    modulated: bool = False  # the style also sets each parameter's rest and amplitude
+
+    def __call__(self, *args, **kwargs) -> Array:
+        """Normalised weak expression [B, T, D] (not clipped), see `run`."""
+        return self.run(*args, **kwargs)[0]
 
     @nn.compact
-    def __call__(
+    def run(
         self,
         ppg_BxTxP: Array,
         style_BxS: Array,
@@ -119,19 +183,20 @@ class WeakDecoder(nn.Module):
         teacher_forcing: Array | float = 0.0,
         train: bool = False,
         noise_key: Array | None = None,
-    ) -> Array:
-        """Normalised weak expression [B, T, D] (not clipped), free-running unless a teacher is given.
+    ) -> tuple[Array, Mixture | None]:
+        """Normalised weak expression [B, T, D] (not clipped), free-running unless a teacher is given, and its mixture.
 
         `first_BxD` is the frame before the first (default zeros, the mean). Each frame of history is the teacher's
         with probability `teacher_forcing`, else the decoder's own output, through which no gradient flows
         (scheduled sampling, Bengio et al., 2015). `train=True` needs the rng "dropout"; without it only a
-        `teacher_forcing` of 1 has an effect. `noise_key` adds the training's noise to the history.
+        `teacher_forcing` of 1 has an effect. `noise_key` adds the training's noise to the history and draws from the
+        mixture; without it, and not in training, the likeliest of its components follow each other.
         """
         batch, time, _ = ppg_BxTxP.shape
         shape = (batch, time, self.outputs)
         first_BxD = jnp.zeros((batch, self.outputs)) if first_BxD is None else first_BxD
         teacher, forced = jnp.zeros(shape), jnp.zeros((batch, time, 1), bool)
-        noise, keep = jnp.zeros(shape), jnp.ones(shape)
+        noise, keep, gumbel = jnp.zeros(shape), jnp.ones(shape), jnp.zeros((batch, time, self.mixtures))
         if teacher_BxTxD is not None:
             teacher = jnp.concatenate([first_BxD[:, None], teacher_BxTxD[:, :-1]], axis=1)
             forced = jnp.broadcast_to(jnp.asarray(teacher_forcing) >= 1, forced.shape)
@@ -141,13 +206,19 @@ class WeakDecoder(nn.Module):
             keep = jax.random.bernoulli(keep_key, 1 - self.frame_dropout, shape) / (1 - self.frame_dropout)
         if noise_key is not None:
             noise = self.frame_noise * jax.random.normal(noise_key, shape)
+            gumbel = jax.random.gumbel(jax.random.fold_in(noise_key, 1), gumbel.shape)
         past_BxTxP = jnp.pad(ppg_BxTxP, ((0, 0), (1, 0), (0, 0)))[:, :-1]
         past_BxTxP = nn.Dropout(self.ppg_dropout, deterministic=not train)(past_BxTxP)
         gates_BxTxG = nn.Dense(4 * self.width, name="speech")(past_BxTxP)
         gates_BxTxG = gates_BxTxG + nn.Dense(4 * self.width, use_bias=False, name="style")(style_BxS)[:, None]
-        step = nn.scan(_WeakStep, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)(
-            self.outputs, self.width, self.frame_width, name="step"
+        modulation = jnp.zeros((batch, self.outputs)), jnp.ones((batch, self.outputs))
+        if self.modulated:
+            modulation = Modulation(self.outputs, name="modulation")(style_BxS)
+        axes = dict(in_axes=(1, nn.broadcast), out_axes=1)
+        step = nn.scan(_WeakStep, variable_broadcast="params", split_rngs={"params": False}, **axes)(
+            self.outputs, self.width, self.frame_width, self.mixtures, name="step"
         )
         zeros = jnp.zeros((batch, self.width))
-        _, x_BxTxD = step((zeros, zeros, first_BxD), (gates_BxTxG, teacher, forced, noise, keep))
-        return x_BxTxD
+        inputs = gates_BxTxG, teacher, forced, noise, keep, gumbel
+        _, (x_BxTxD, mixture) = step((zeros, zeros, first_BxD), inputs, modulation)
+        return x_BxTxD, mixture

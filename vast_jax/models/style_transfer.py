@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vast_jax import checkpoint
-from vast_jax.models.expression_decoder import OUTPUT_LIMIT, StrongDecoder, WeakDecoder
+from vast_jax.models.expression_decoder import OUTPUT_LIMIT, Mixture, StrongDecoder, WeakDecoder
 from vast_jax.models.style_encoder import StyleEncoder
 from vast_jax.models.style_enhancer import StyleEnhancer
 from vast_jax.types import Array
@@ -22,11 +22,13 @@ _SHIPPED = Path(__file__).parent.parent / "assets" / "style.safetensors"
 
 
 class Reconstruction(NamedTuple):
-    """What a training call returns: normalised expression [B, T, D], the posterior's mu and logvar [B, S]."""
+    """What a training call returns, of normalised expression."""
 
-    expression: Array
-    mu: Array
-    logvar: Array
+    expression: Array  # [B, T, D], the weak part with the true past
+    mu: Array  # [B, S], of the posterior
+    logvar: Array  # [B, S]
+    mixture: Mixture | None  # of the weak part, if it is drawn from one
+    free: Array  # [B, T, weak], the weak part with its own past
 
 
 class StyleTransfer(nn.Module):
@@ -48,6 +50,8 @@ class StyleTransfer(nn.Module):
     window: int = 32
     weak_width: int = 256
     ppg_dropout: float = 0.5
+    weak_mixtures: int = 1
+    modulated: bool = False
 
     def setup(self) -> None:
         order = (*self.strong, *self.weak)
@@ -58,9 +62,20 @@ class StyleTransfer(nn.Module):
         self.encoder = StyleEncoder(channels=self.encoder_channels, state_width=self.encoder_state)
         self.enhancer = StyleEnhancer(self.style_width, self.householder_steps)
         self.strong_decoder = StrongDecoder(
-            len(self.strong), self.strong_width, self.strong_layers, self.strong_heads, self.window
+            len(self.strong),
+            self.strong_width,
+            self.strong_layers,
+            self.strong_heads,
+            self.window,
+            modulated=self.modulated,
         )
-        self.weak_decoder = WeakDecoder(len(self.weak), self.weak_width, ppg_dropout=self.ppg_dropout)
+        self.weak_decoder = WeakDecoder(
+            len(self.weak),
+            self.weak_width,
+            ppg_dropout=self.ppg_dropout,
+            mixtures=self.weak_mixtures,
+            modulated=self.modulated,
+        )
 
     def encode(
         self,
@@ -121,10 +136,11 @@ class StyleTransfer(nn.Module):
         )
         first_BxW = None if first_BxD is None else first_BxD[:, list(self.weak)]
         strong_BxTxD = self.strong_decoder(ppg_BxTxP, style_BxS, mask_BxT, train)
-        weak_BxTxD = self.weak_decoder(
+        weak_BxTxD, mixture = self.weak_decoder.run(
             ppg_BxTxP, style_BxS, first_BxW, x_BxTxD[:, :, list(self.weak)], teacher_forcing, train
         )
-        return Reconstruction(self._merge(strong_BxTxD, weak_BxTxD), mu_BxS, logvar_BxS)
+        free_BxTxD = self.weak_decoder(ppg_BxTxP, style_BxS, first_BxW, noise_key=jax.random.fold_in(key, 1))
+        return Reconstruction(self._merge(strong_BxTxD, weak_BxTxD), mu_BxS, logvar_BxS, mixture, free_BxTxD)
 
     def _merge(self, strong_BxTxD: Array, weak_BxTxD: Array) -> Array:
         return jnp.concatenate([strong_BxTxD, weak_BxTxD], axis=-1)[..., list(self.position)]

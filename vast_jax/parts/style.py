@@ -50,6 +50,10 @@ class StylePart:
     """Units of the autoregressive LSTM."""
     ppg_dropout: float = 0.5
     """Of the speech that the LSTM hears."""
+    weak_mixtures: int = 6
+    """Gaussians that the LSTM's next frame is drawn from; 1: it is computed, as in the paper."""
+    modulated: bool = True
+    """Whether the style sets each parameter's rest position and amplitude too."""
     face_model: str | None = None
     """Face model that the data was prepared with; none: the one that comes with vast_jax."""
     mouth_threshold: float = 2.0
@@ -60,6 +64,10 @@ class StylePart:
     """Frames of a training example (25 a second)."""
     loss: Literal["asym", "mse"] = "asym"
     """Reconstruction error."""
+    likelihood_weight: float = 0.1
+    """Of the mixture's negative log-likelihood of the weak parameters, a parameter; it takes their errors' place."""
+    statistics_weight: float = 1.0
+    """Of the errors of each parameter's mean and deviation over the window, the weak ones free-running."""
     lips_weight: float = 1.0
     """Of the error of gaps, widths and positions of the lips, which several parameters make together."""
     velocity_weight: float = 0.0
@@ -96,6 +104,8 @@ class StylePart:
             window=self.reach,
             weak_width=self.weak_width,
             ppg_dropout=self.ppg_dropout,
+            weak_mixtures=self.weak_mixtures,
+            modulated=self.modulated,
         )
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -129,6 +139,7 @@ class StylePart:
         """One player, "style"; its loss is the reconstruction's plus the weighted divergence."""
         module = self.module(constants)
         mean, std, weight, lips = (jnp.asarray(constants[name]) for name in ("mean", "std", "weight", "lips"))
+        weak = np.asarray(constants["weak"])
         element = losses.asymmetric_error if self.loss == "asym" else losses.squared_error
 
         def inputs(batch: Batch):
@@ -149,13 +160,23 @@ class StylePart:
             variables = {"params": params["style"]}
             out = module.apply(variables, x, *rest, known, style_key, first, forcing, True, rngs={"dropout": drop_key})
             seen = batch["mask"] & batch["valid"]
-            reconstruction = losses.masked_mean(element(out.expression, x) * weight, seen)
+            regressed, likelihood = weight, 0.0
+            if out.mixture is not None:
+                # the drawn parameters have a likelihood instead of an error
+                regressed = weight.at[weak].set(0.0)
+                of_frames = out.mixture.log_likelihood(x[..., weak], weight[weak]) / len(weak)
+                likelihood = -losses.masked_mean(of_frames, seen)
+            reconstruction = losses.masked_mean(element(out.expression, x) * regressed, seen)
+            free = out.expression.at[..., weak].set(out.free)
+            statistics = (losses.statistics_error(free, x, seen) * weight).mean()
             lip_error = losses.masked_mean(jnp.square((out.expression - x) @ lips), seen)
             velocity = losses.velocity_error(out.expression, x, seen)
             kl = losses.kl_standard_normal(out.mu, out.logvar)
             beta = self.kl_weight * jnp.minimum(progress / 0.2, 1)
             total = reconstruction + self.lips_weight * lip_error + self.velocity_weight * velocity
+            total += self.likelihood_weight * likelihood + self.statistics_weight * statistics
             metrics = dict(reconstruction=reconstruction, lips=lip_error, velocity=velocity, kl=kl.sum(-1).mean())
+            metrics |= dict(likelihood=-likelihood, statistics=statistics)
             return total + beta * losses.free_bits(kl, self.free_bits), metrics
 
         return Part(init=init, losses={"style": loss})
