@@ -76,7 +76,7 @@ class StylePart:
     """Of the divergence from the prior, after a linear warm-up over a fifth of the steps."""
     free_bits: float = 0.05
     """Nats a dimension that cost nothing."""
-    teacher_forcing: float = 0.3
+    teacher_forcing: float = 0.5
     """Share of true frames in the LSTM's history at the end; 1 at the start."""
     silent_prompt: float = 0.2
     """Share of prompts whose speech is hidden, so that silent videos serve as prompts."""
