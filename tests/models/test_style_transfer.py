@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+from weights import random_weights
 
 from vast_jax import checkpoint
 from vast_jax.models.style_transfer import StyleModel, StyleTransfer, load_style_model, normalise
@@ -36,19 +37,17 @@ def model(trained):
 def test_every_parameter_must_have_one_decoder():
     module = StyleTransfer(**(SMALL | {"weak": (1, 6, 3)}))
     with pytest.raises(ValueError, match="exactly once"):
-        module.init(jax.random.key(0), np.zeros((1, 3, P)), np.zeros((1, 6)), method="generate")
+        module.init(jax.random.key(0), np.zeros((1, P)), np.zeros((1, 6)), jax.random.key(1), method="start")
 
 
 def test_outputs_are_in_the_face_models_order(trained):
-    module, params, _ = trained
-    ppg, style = _clip(9)[1][None], np.ones((1, 6), np.float32)
-    generate = lambda params: module.apply({"params": params}, ppg, style, method="generate")  # noqa: E731
-    before = jax.jit(generate)(params)
+    module, params, constants = trained
+    ppg, style = _clip(9)[1], np.ones(6, np.float32)
+    before = StyleModel(module, params, constants | {"std": np.full(D, 1e-3, np.float32)}).decode(ppg, style)
     changed = jax.tree.map(lambda leaf: leaf, params)
     changed["strong_decoder"]["expression"]["bias"] += np.array([1.0, 2.0, 3.0])  # of parameters 5, 0 and 2
-    np.testing.assert_allclose(
-        jax.jit(generate)(changed) - before, np.broadcast_to([2, 0, 3, 0, 0, 1, 0], before.shape), atol=1e-5
-    )
+    after = StyleModel(module, changed, constants | {"std": np.full(D, 1e-3, np.float32)}).decode(ppg, style)
+    np.testing.assert_allclose(1e3 * (after - before), np.broadcast_to([2, 0, 3, 0, 0, 1, 0], before.shape), atol=1e-3)
 
 
 def test_normalised_expression_is_bounded():
@@ -68,13 +67,43 @@ def test_style_and_speech_both_reach_the_expression(model):
     np.testing.assert_array_equal(out, model.decode(ppg, style))
 
 
-def test_length_is_exact_and_the_padding_behind_it_unseen(model):
-    expression, ppg = _clip(126)
+@pytest.mark.parametrize("fields", [{}, dict(weak_mixtures=3, modulated=True)], ids=["computed", "drawn"])
+def test_pieces_are_the_whole(trained, fields):
+    """The state is handed on, the noise belongs to the frame, and the Transformer sees its surroundings."""
+    module, params, constants = trained
+    if fields:
+        module = StyleTransfer(**SMALL, **fields)
+        x, ppg = (array[None] for array in _clip(4))
+        mask = np.ones((1, 4), bool)
+        inputs = (x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))
+        params = random_weights(module, *inputs)["params"]
+    expression, ppg = _clip(70)
+    whole, pieces = StyleModel(module, params, constants), StyleModel(module, params, constants)
+    pieces.SHORT, pieces.LONG = 5, 16
+    style = whole.encode(expression, ppg)
+    for manner in (style, style + np.linspace(0, 1, 70)[:, None].astype(np.float32)):
+        out = whole.decode(ppg, manner, seed=3)
+        assert len(out) == 70 and len(whole.decode(ppg[:0], style)) == 0
+        np.testing.assert_allclose(pieces.decode(ppg, manner, seed=3), out, atol=1e-5)
+    reach = module.reach
+    np.testing.assert_allclose(whole.decode(ppg[: 40 + reach], style)[:40], whole.decode(ppg, style)[:40], atol=1e-5)
+
+
+def test_a_style_may_change_over_time(model):
+    expression, ppg = _clip(60)
+    one = model.encode(expression, ppg)
+    other = one + 2
+    changing = model.decode(ppg, np.where(np.arange(60)[:, None] < 30, one, other))
+    np.testing.assert_allclose(changing[:20], model.decode(ppg, one)[:20], atol=1e-5)
+    strong = [5, 0, 2]
+    np.testing.assert_allclose(changing[40:, strong], model.decode(ppg, other)[40:, strong], atol=1e-5)
+
+
+def test_the_given_first_frame_is_gone_on_from(model):
+    expression, ppg = _clip(20)
     style = model.encode(expression, ppg)
-    whole = model.decode(ppg, style)
-    assert len(whole) == 126
-    # 8 + 2 frames of the Transformer look ahead; only the noise of the history depends on the padded length.
-    assert np.abs(whole[:100] - model.decode(ppg[:125], style)[:100])[:, [5, 0, 2]].max() < 1e-5
+    low, high = (model.decode(ppg, style, first=np.full(D, value, np.float32)) for value in (0.1, 0.9))
+    assert np.abs(low[0] - high[0]).max() > 1e-3 and np.abs(low - model.decode(ppg, style)).max() > 1e-3
 
 
 def test_silent_prompt_is_encoded_without_its_speech(model):

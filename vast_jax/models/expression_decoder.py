@@ -51,15 +51,30 @@ class Mixture(NamedTuple):
 
 
 class Modulation(nn.Module):
-    """A style's own rest position and amplitude of every parameter, [B, D] each: x -> amplitude x + rest."""
+    """A style's own rest position and amplitude of every parameter, [..., D] each: x -> amplitude x + rest."""
 
     outputs: int
 
     @nn.compact
-    def __call__(self, style_BxS: Array) -> tuple[Array, Array]:
-        rest_BxD = nn.Dense(self.outputs, name="rest")(style_BxS)
-        log_BxD = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name="amplitude")(style_BxS)
-        return rest_BxD, jnp.exp(jnp.clip(log_BxD, -LOG_SCALE, LOG_SCALE))
+    def __call__(self, style_xS: Array) -> tuple[Array, Array]:
+        rest_xD = nn.Dense(self.outputs, name="rest")(style_xS)
+        log_xD = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name="amplitude")(style_xS)
+        return rest_xD, jnp.exp(jnp.clip(log_xD, -LOG_SCALE, LOG_SCALE))
+
+
+class WeakState(NamedTuple):
+    """What the weak branch remembers between two frames: it goes on from here as if it had never stopped."""
+
+    h: Array  # [B, C], of the LSTM
+    c: Array  # [B, C]
+    frame: Array  # [B, D], the last expression
+    ppg: Array  # [B, P], of the last frame
+    count: Array  # frames so far, which the noise depends on
+
+
+def over_time(style: Array) -> Array:
+    """A style [B, S] as one that may change from frame to frame: [B, 1, S]; [B, T, S] as it is."""
+    return style[:, None] if style.ndim == 2 else style
 
 
 class LocalAttention(nn.Module):
@@ -101,19 +116,21 @@ class StrongDecoder(nn.Module):
     modulated: bool = False  # the style also sets each parameter's rest and amplitude
 
     @nn.compact
-    def __call__(self, ppg_BxTxP: Array, style_BxS: Array, mask_BxT: Array, train: bool = False) -> Array:
+    def __call__(self, ppg_BxTxP: Array, style: Array, mask_BxT: Array, train: bool = False) -> Array:
+        """Normalised strong expression [B, T, D]; `style` is [B, S], or [B, T, S] where it changes."""
+        style = over_time(style)
         drop = nn.Dropout(self.dropout, deterministic=not train)
         ppg_BxTxP = jnp.where(mask_BxT[..., None], ppg_BxTxP, 0)
         x_BxTxC = nn.Conv(self.width, (2 * self.context + 1,), name="speech")(ppg_BxTxP)
-        x_BxTxC = x_BxTxC + nn.Dense(self.width, name="style")(style_BxS)[:, None]
+        x_BxTxC = x_BxTxC + nn.Dense(self.width, name="style")(style)
         for _ in range(self.layers):
             x_BxTxC = x_BxTxC + drop(LocalAttention(self.heads, self.window)(nn.LayerNorm()(x_BxTxC), mask_BxT))
             y_BxTxF = nn.relu(nn.Dense(4 * self.width)(nn.LayerNorm()(x_BxTxC)))
             x_BxTxC = x_BxTxC + drop(nn.Dense(self.width)(y_BxTxF))
         x_BxTxD = nn.Dense(self.outputs, name="expression")(nn.LayerNorm()(x_BxTxC))
         if self.modulated:
-            rest_BxD, amplitude_BxD = Modulation(self.outputs, name="modulation")(style_BxS)
-            x_BxTxD = amplitude_BxD[:, None] * x_BxTxD + rest_BxD[:, None]
+            rest, amplitude = Modulation(self.outputs, name="modulation")(style)
+            x_BxTxD = amplitude * x_BxTxD + rest
         return x_BxTxD
 
 
@@ -126,9 +143,9 @@ class _WeakStep(nn.Module):
     mixtures: int
 
     @nn.compact
-    def __call__(self, carry: tuple[Array, Array, Array], inputs: tuple[Array, ...], modulation) -> tuple[tuple, tuple]:
+    def __call__(self, carry: tuple[Array, Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple, tuple]:
         h, c, predicted = carry
-        gates_in, teacher, forced, noise, keep, gumbel = inputs
+        gates_in, teacher, forced, noise, keep, gumbel, rest, amplitude = inputs
         predicted = jax.lax.stop_gradient(jnp.clip(predicted, -OUTPUT_LIMIT, OUTPUT_LIMIT))
         previous = (jnp.where(forced, teacher, predicted) + noise) * keep
         frame = nn.relu(nn.Dense(self.frame_width, name="frame")(previous))
@@ -136,7 +153,6 @@ class _WeakStep(nn.Module):
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         c = nn.sigmoid(f + 1) * c + nn.sigmoid(i) * nn.tanh(g)
         h = nn.sigmoid(o) * nn.tanh(c)
-        rest, amplitude = modulation
         if self.mixtures == 1:
             predicted, mixture = amplitude * nn.Dense(self.outputs, name="expression")(h) + rest, None
         else:
@@ -177,48 +193,64 @@ class WeakDecoder(nn.Module):
     def run(
         self,
         ppg_BxTxP: Array,
-        style_BxS: Array,
+        style: Array,
         first_BxD: Array | None = None,
         teacher_BxTxD: Array | None = None,
         teacher_forcing: Array | float = 0.0,
         train: bool = False,
         noise_key: Array | None = None,
-    ) -> tuple[Array, Mixture | None]:
-        """Normalised weak expression [B, T, D] (not clipped), free-running unless a teacher is given, and its mixture.
+        state: WeakState | None = None,
+    ) -> tuple[Array, Mixture | None, WeakState]:
+        """Normalised weak expression [B, T, D] (not clipped), free-running unless a teacher is given.
 
-        `first_BxD` is the frame before the first (default zeros, the mean). Each frame of history is the teacher's
-        with probability `teacher_forcing`, else the decoder's own output, through which no gradient flows
-        (scheduled sampling, Bengio et al., 2015). `train=True` needs the rng "dropout"; without it only a
-        `teacher_forcing` of 1 has an effect. `noise_key` adds the training's noise to the history and draws from the
-        mixture; without it, and not in training, the likeliest of its components follow each other.
+        Beside it the mixture that it was drawn from, if any, and the state after the last frame, which given back as
+        `state` goes on. `style` is [B, S], or [B, T, S] where it changes. `first_BxD` is the frame before the first
+        (default zeros, the mean). Each frame of history is the teacher's with probability `teacher_forcing`, else the
+        decoder's own output, through which no gradient flows (scheduled sampling, Bengio et al., 2015). `train=True`
+        needs the rng "dropout"; without it only a `teacher_forcing` of 1 has an effect. `noise_key` adds the training's
+        noise to the history and draws from the mixture; without it, and not in training, the likeliest of its
+        components follow each other.
         """
-        batch, time, _ = ppg_BxTxP.shape
+        batch, time, phones = ppg_BxTxP.shape
         shape = (batch, time, self.outputs)
-        first_BxD = jnp.zeros((batch, self.outputs)) if first_BxD is None else first_BxD
+        if state is None:
+            zeros = jnp.zeros((batch, self.width))
+            first_BxD = jnp.zeros((batch, self.outputs)) if first_BxD is None else first_BxD
+            state = WeakState(zeros, zeros, first_BxD, jnp.zeros((batch, phones)), jnp.zeros((), jnp.int32))
         teacher, forced = jnp.zeros(shape), jnp.zeros((batch, time, 1), bool)
         noise, keep, gumbel = jnp.zeros(shape), jnp.ones(shape), jnp.zeros((batch, time, self.mixtures))
         if teacher_BxTxD is not None:
-            teacher = jnp.concatenate([first_BxD[:, None], teacher_BxTxD[:, :-1]], axis=1)
+            teacher = jnp.concatenate([state.frame[:, None], teacher_BxTxD[:, :-1]], axis=1)
             forced = jnp.broadcast_to(jnp.asarray(teacher_forcing) >= 1, forced.shape)
         if train:
             forcing_key, noise_key, keep_key = jax.random.split(self.make_rng("dropout"), 3)
             forced = jax.random.bernoulli(forcing_key, teacher_forcing, forced.shape)
             keep = jax.random.bernoulli(keep_key, 1 - self.frame_dropout, shape) / (1 - self.frame_dropout)
         if noise_key is not None:
-            noise = self.frame_noise * jax.random.normal(noise_key, shape)
-            gumbel = jax.random.gumbel(jax.random.fold_in(noise_key, 1), gumbel.shape)
-        past_BxTxP = jnp.pad(ppg_BxTxP, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+            noise, gumbel = self._noise(noise_key, state.count + jnp.arange(time), batch)
+        past_BxTxP = jnp.concatenate([state.ppg[:, None], ppg_BxTxP[:, :-1]], axis=1)
         past_BxTxP = nn.Dropout(self.ppg_dropout, deterministic=not train)(past_BxTxP)
+        style = over_time(style)
         gates_BxTxG = nn.Dense(4 * self.width, name="speech")(past_BxTxP)
-        gates_BxTxG = gates_BxTxG + nn.Dense(4 * self.width, use_bias=False, name="style")(style_BxS)[:, None]
-        modulation = jnp.zeros((batch, self.outputs)), jnp.ones((batch, self.outputs))
+        gates_BxTxG = gates_BxTxG + nn.Dense(4 * self.width, use_bias=False, name="style")(style)
+        rest, amplitude = jnp.zeros(shape), jnp.ones(shape)
         if self.modulated:
-            modulation = Modulation(self.outputs, name="modulation")(style_BxS)
-        axes = dict(in_axes=(1, nn.broadcast), out_axes=1)
-        step = nn.scan(_WeakStep, variable_broadcast="params", split_rngs={"params": False}, **axes)(
+            modulation = Modulation(self.outputs, name="modulation")(style)
+            rest, amplitude = (jnp.broadcast_to(x, shape) for x in modulation)
+        step = nn.scan(_WeakStep, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)(
             self.outputs, self.width, self.frame_width, self.mixtures, name="step"
         )
-        zeros = jnp.zeros((batch, self.width))
-        inputs = gates_BxTxG, teacher, forced, noise, keep, gumbel
-        _, (x_BxTxD, mixture) = step((zeros, zeros, first_BxD), inputs, modulation)
-        return x_BxTxD, mixture
+        inputs = gates_BxTxG, teacher, forced, noise, keep, gumbel, rest, amplitude
+        last, (x_BxTxD, mixture) = step(state[:3], inputs)
+        return x_BxTxD, mixture, WeakState(*last, ppg_BxTxP[:, -1], state.count + time)
+
+    def _noise(self, key: Array, frames_T: Array, batch: int) -> tuple[Array, Array]:
+        """Of the history [B, T, D] and of the draw [B, T, K]; a frame's does not depend on how speech was cut."""
+
+        @jax.vmap
+        def of_frame(frame):
+            history, draw = jax.random.split(jax.random.fold_in(key, frame))
+            return jax.random.normal(history, (batch, self.outputs)), jax.random.gumbel(draw, (batch, self.mixtures))
+
+        history, draw = (jnp.swapaxes(x, 0, 1) for x in of_frame(frames_T))
+        return self.frame_noise * history, draw

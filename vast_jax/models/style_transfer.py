@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vast_jax import checkpoint
-from vast_jax.models.expression_decoder import OUTPUT_LIMIT, Mixture, StrongDecoder, WeakDecoder
+from vast_jax.models.expression_decoder import OUTPUT_LIMIT, Mixture, StrongDecoder, WeakDecoder, WeakState
 from vast_jax.models.style_encoder import StyleEncoder
 from vast_jax.models.style_enhancer import StyleEnhancer
 from vast_jax.types import Array
@@ -89,29 +89,45 @@ class StyleTransfer(nn.Module):
         """A prompt's posterior and style: mu, logvar, z_K, each [B, S]; without a key z_K is the centre's image."""
         return self.enhancer(self.encoder(x_BxTxD, ppg_BxTxP, mask_BxT, has_speech_B), key, temperature)
 
-    def generate(
-        self,
-        ppg_BxTxP: Array,
-        style_BxS: Array,
-        mask_BxT: Array | None = None,
-        first_BxD: Array | None = None,
-        key: Array | None = None,
-    ) -> Array:
-        """Normalised expression [B, T, D] of new speech in a style, free-running, within ±5 standard deviations.
+    def start(self, ppg_BxP: Array, style_BxS: Array, key: Array, first_BxD: Array | None = None) -> WeakState:
+        """The weak branch's state before the first frame, whose PPG and style are given.
 
-        `first_BxD` is the expression before the first frame; without it the weak branch starts from the mean and
-        settles into the style before the first frame. A key adds training's noise to the weak branch's history.
+        `first_BxD` is the expression before it; without it the branch starts from the mean and settles into the style:
+        brows and lids take about a second to reach the style's own, and that second is not shown.
         """
-        mask_BxT = jnp.ones(ppg_BxTxP.shape[:2], bool) if mask_BxT is None else mask_BxT
-        strong_BxTxD = self.strong_decoder(ppg_BxTxP, style_BxS, mask_BxT)
-        if first_BxD is None:
-            # From the mean, brows and lids take about a second to reach the style's own: that second is not shown.
-            before_BxKxP = jnp.repeat(ppg_BxTxP[:, :1], SETTLE, axis=1)
-            past_and_now = jnp.concatenate([before_BxKxP, ppg_BxTxP], axis=1)
-            weak_BxTxD = self.weak_decoder(past_and_now, style_BxS, noise_key=key)[:, SETTLE:]
-        else:
-            weak_BxTxD = self.weak_decoder(ppg_BxTxP, style_BxS, first_BxD[:, list(self.weak)], noise_key=key)
-        return jnp.clip(self._merge(strong_BxTxD, weak_BxTxD), -OUTPUT_LIMIT, OUTPUT_LIMIT)
+        if first_BxD is not None:
+            zeros = jnp.zeros((len(first_BxD), self.weak_width))
+            count = jnp.zeros((), jnp.int32)
+            return WeakState(zeros, zeros, first_BxD[:, list(self.weak)], jnp.zeros_like(ppg_BxP), count)
+        before_BxKxP = jnp.repeat(ppg_BxP[:, None], SETTLE, axis=1)
+        return self.weak_decoder.run(before_BxKxP, style_BxS, noise_key=key)[2]
+
+    def generate(
+        self, ppg_BxNxP: Array, style_BxNxS: Array, mask_BxN: Array, state: WeakState, key: Array, around: int = 0
+    ) -> tuple[Array, WeakState]:
+        """Normalised expression of the next frames of new speech, free-running, within ±5 standard deviations.
+
+        Args:
+          ppg_BxNxP, style_BxNxS: speech and style of T frames and of `around` more on either side.
+          mask_BxN: frames that there are.
+          state: of the weak branch before the T frames: from `start`, or from the piece before.
+          key: of the weak branch's randomness.
+          around: frames of context, at least `reach` for pieces to equal the whole.
+
+        Returns:
+          Expression [B, T, D] and the state after it.
+        """
+        inner = slice(around, ppg_BxNxP.shape[1] - around)
+        strong_BxTxD = self.strong_decoder(ppg_BxNxP, style_BxNxS, mask_BxN)[:, inner]
+        weak_BxTxD, _, state = self.weak_decoder.run(
+            ppg_BxNxP[:, inner], style_BxNxS[:, inner], noise_key=key, state=state
+        )
+        return jnp.clip(self._merge(strong_BxTxD, weak_BxTxD), -OUTPUT_LIMIT, OUTPUT_LIMIT), state
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side that a frame of the strong branch depends on."""
+        return self.strong_layers * self.window + StrongDecoder.context
 
     def __call__(
         self,
@@ -136,7 +152,7 @@ class StyleTransfer(nn.Module):
         )
         first_BxW = None if first_BxD is None else first_BxD[:, list(self.weak)]
         strong_BxTxD = self.strong_decoder(ppg_BxTxP, style_BxS, mask_BxT, train)
-        weak_BxTxD, mixture = self.weak_decoder.run(
+        weak_BxTxD, mixture, _ = self.weak_decoder.run(
             ppg_BxTxP, style_BxS, first_BxW, x_BxTxD[:, :, list(self.weak)], teacher_forcing, train
         )
         free_BxTxD = self.weak_decoder(ppg_BxTxP, style_BxS, first_BxW, noise_key=jax.random.fold_in(key, 1))
@@ -155,7 +171,7 @@ class StyleModel:
     """Style transfer with its weights: whole clips of any length in and out, in activations of the face model."""
 
     WINDOW = 96  # frames of a prompt seen at once: as in training
-    BUCKET = 125  # lengths are padded to multiples of this, so that few programs are compiled
+    SHORT, LONG = 250, 1500  # frames of a piece: two programs are compiled at most
 
     def __init__(
         self, module: StyleTransfer, params: Mapping[str, Any], constants: Mapping[str, np.ndarray], card=None
@@ -163,7 +179,8 @@ class StyleModel:
         self.module, self.constants, self.card = module, constants, dict(card or {})
         self._variables = {"params": params}
         self._encode = jax.jit(functools.partial(module.apply, method="encode"))
-        self._generate = jax.jit(functools.partial(module.apply, method="generate"))
+        self._start = jax.jit(functools.partial(module.apply, method="start"))
+        self._generate = jax.jit(functools.partial(module.apply, method="generate", around=module.reach))
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "StyleModel":
@@ -204,18 +221,29 @@ class StyleModel:
         return self.posterior(expression, ppg, has_speech, temperature, seed)[2].mean(0)
 
     def decode(self, ppg: np.ndarray, style: np.ndarray, seed: int = 0, first: np.ndarray | None = None) -> np.ndarray:
-        """Expression [T, D] of speech, PPG [T, 41], in a style [S], within the range seen in training.
+        """Expression [T, D] of speech, PPG [T, 41], in a style [S], or [T, S] where it changes over time.
 
-        `seed`: of the small noise in the weak branch's history, as in training. `first` [D] is the expression before
-        the first frame (default: the style's own, settled from the mean).
+        Within the range seen in training. Made piece by piece, which changes nothing, so that an hour needs no more
+        memory than a minute. `seed`: of the weak branch's randomness. `first` [D] is the expression before the first
+        frame (default: the style's own, settled from the mean).
         """
-        frames, mean, std = len(ppg), self.constants["mean"], self.constants["std"]
-        length = -(-frames // self.BUCKET) * self.BUCKET
-        mask = np.arange(length)[None] < frames
-        ppg = np.pad(np.asarray(ppg, np.float32), ((0, length - frames), (0, 0)))
+        frames, reach, key = len(ppg), self.module.reach, jax.random.key(seed)
+        if not frames:
+            return np.zeros((0, len(self.constants["mean"])), np.float32)
+        mean, std = self.constants["mean"], self.constants["std"]
+        style = np.broadcast_to(np.asarray(style, np.float32), (frames, np.shape(style)[-1]))
+        length = self.SHORT if frames <= self.SHORT else self.LONG
         first = None if first is None else normalise(first, mean, std)[None]
-        x = self._generate(self._variables, ppg[None], style[None], mask, first, jax.random.key(seed))
-        expression = np.asarray(x)[0, :frames] * std + mean
+        state = self._start(self._variables, np.asarray(ppg[:1], np.float32), style[:1], key, first)
+        pieces = []
+        for start in range(0, frames, length):
+            at = np.arange(start - reach, start + length + reach)
+            there = (at >= 0) & (at < frames)
+            row = np.clip(at, 0, frames - 1)
+            speech = np.where(there[:, None], ppg[row], 0).astype(np.float32)
+            x, state = self._generate(self._variables, speech[None], style[row][None], there[None], state, key)
+            pieces.append(np.asarray(x)[0])
+        expression = np.concatenate(pieces)[:frames] * std + mean
         return np.clip(expression, self.constants["low"], self.constants["high"]).astype(np.float32)
 
 
