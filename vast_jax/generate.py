@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vast_jax import audio
+from vast_jax import audio, styles
 from vast_jax.checkpoint import expect
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.models.acoustic_model import Recogniser
@@ -57,25 +57,43 @@ def load_models(
     return Models(face, acoustic_model, style_model)
 
 
-def perform(models: Models, speech: np.ndarray, n_frames: int, prompt: Prompt, seed: int = 0) -> Performance:
-    """Lets the speech be spoken in the prompt's style.
+def perform(
+    models: Models,
+    speech: np.ndarray,
+    n_frames: int,
+    style: Prompt | np.ndarray,
+    seed: int = 0,
+    gains: tuple[float, float] = (1.0, 1.0),
+) -> Performance:
+    """Lets the speech be spoken in a style.
 
     Args:
       models: as from `load_models`.
       speech: mono 16 kHz signal, float32 [n] in [-1, 1].
       n_frames: T, the length of the video.
-      prompt: whose style to take.
-      seed: of the decoder's randomness, where it has any.
+      style: a prompt whose style to take, or a style vector [S], or one for each frame [T, S] (`vast_jax.styles`).
+      seed: of the decoder's randomness.
+      gains: of the deviation from the mean face, for the parameters tied to speech and for the others.
 
     Returns:
       Expression and PPG of T frames.
     """
     ppg = models.acoustic(audio.fit(speech, n_frames), n_frames)
-    style = models.style.encode(prompt.expression, prompt.ppg, prompt.has_speech)
+    if isinstance(style, Prompt):
+        style = style_of(models, style)
     expression = models.style.decode(ppg, style, seed)
     if not np.isfinite(expression).all():
         raise UserError("the style model gave values that are not finite: its weights are damaged or mistrained")
+    if gains != (1.0, 1.0):
+        groups = (models.style.module.strong, models.style.module.weak)
+        low, high = (models.style.constants[name] for name in ("low", "high"))
+        expression = np.clip(styles.scale(expression, models.style.constants["mean"], groups, gains), low, high)
     return Performance(expression, ppg)
+
+
+def style_of(models: Models, prompt: Prompt) -> np.ndarray:
+    """The style vector [S] of a prompt."""
+    return models.style.encode(prompt.expression, prompt.ppg, prompt.has_speech)
 
 
 def loop(n_template: int, n_frames: int) -> np.ndarray:

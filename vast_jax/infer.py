@@ -3,10 +3,11 @@
 An avatar speaks your words in the facial style of a short video. Without arguments: the shipped demo.
 """
 
+import functools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from vast_jax import __version__, avatar, cli, curves, media
+from vast_jax import __version__, avatar, cli, curves, media, styles
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
 from vast_jax.caching import use_compilation_cache
 from vast_jax.curves_csv import read_csv
 from vast_jax.face.following import check_choice
-from vast_jax.generate import Avatar, Models, Performance, load_models, loop, perform
+from vast_jax.generate import Avatar, Models, Performance, load_models, loop, perform, style_of
 from vast_jax.head_avatar import HeadAvatar
 from vast_jax.prompt import read_prompt, save_style
 from vast_jax.types import UserError
@@ -38,6 +39,18 @@ class Args:
     """what to say: a recording of speech (any audio file, or a video's sound); none: the shipped demo"""
     prompt: Path | None = None
     """how to say it: a video of somebody talking, a saved .style file or a .csv of curves; none: the shipped demo"""
+    style: tuple[str, ...] = ()
+    """instead of --prompt: several prompts with their shares, as a.mp4:0.7 b.mp4:0.3; "prior" is a style of nobody's"""
+    schedule: str | None = None
+    """instead of --prompt: styles over time, as "0s calm.style, 4.2s angry.mp4" """
+    intensity: float = 1.0
+    """how far to go from the avatar's own style (0) to the prompt's (1) and beyond"""
+    lips_gain: float = 1.0
+    """of the movement that speech makes: lips, jaw, cheeks"""
+    face_gain: float = 1.0
+    """of all other movement: brows, lids, nose"""
+    temperature: float = 1.0
+    """how unusual a style drawn from the prior may be"""
     avatar: Path | None = None
     """who says it: the folder of an avatar trained from footage; none: the built-in head"""
     template: Path | None = None
@@ -83,8 +96,14 @@ def infer(args: Args) -> None:
     _check_outputs(args)
     if args.template and not args.avatar:
         raise UserError("--template needs --avatar: the built-in head has no footage")
-    if args.performance and (args.prompt or args.save_style):
+    given = [name for name in ("prompt", "style", "schedule") if getattr(args, name)]
+    if args.performance and (given or args.save_style):
         raise UserError("--performance is played as it is: it goes without --prompt and --save-style")
+    if len(given) > 1:
+        raise UserError(f"--{given[0]} and --{given[1]} both say how to speak: give one")
+    if args.save_style and (args.style or args.schedule):
+        raise UserError("--save-style saves one prompt: give it by --prompt")
+    wanted = _wanted(args)
     check_choice(args.face)
     rate = curves.frame_rate(args.curves_fps)
     sound, demo = None, None if args.performance else DEMO_SPEECH  # curves alone play in silence
@@ -109,7 +128,7 @@ def infer(args: Args) -> None:
         performance = _play(args, models, actor, n_frames, say)
         n_frames = len(performance.expression)
     else:
-        performance = _speak(args, models, n_frames, say)
+        performance = _speak(args, models, actor, wanted, n_frames, say)
     if args.save_curves or args.save_gltf:
         identity, moving = _movement(models, actor, performance)
         moving = curves.resample(moving, rate)
@@ -129,19 +148,46 @@ def infer(args: Args) -> None:
         say("next    --speech your.wav --prompt anybody_talking.mp4; your own avatar: see README, 'Your own avatar'")
 
 
-def _speak(args: Args, models: Models, n_frames: int, say: Callable) -> Performance:
-    """The speech in the prompt's style."""
-    path = args.prompt or DEMO_STYLE
-    prompt = read_prompt(path, models.face, models.acoustic, args.face)
-    if args.save_style:
-        save_style(args.save_style, prompt)
-    sound = "with" if prompt.has_speech else "without"
-    say(f"style   {path.name}: {len(prompt.expression) / media.FPS:.1f} s, {sound} speech")
+def _wanted(args: Args) -> list[styles.Moment]:
+    """The styles that the options name, each with the moment from which it holds."""
+    if args.schedule:
+        return styles.parse_schedule(args.schedule)
+    parts = [styles.parse_part(text) for text in args.style] or [styles.Part(str(args.prompt or DEMO_STYLE), 1.0)]
+    return [styles.Moment(0.0, tuple(parts))]
+
+
+def _speak(
+    args: Args, models: Models, actor: Avatar, wanted: Sequence[styles.Moment], n_frames: int, say: Callable
+) -> Performance:
+    """The speech in the wanted styles."""
+
+    @functools.cache
+    def encode(source: str) -> np.ndarray:
+        if source == styles.PRIOR:
+            say(f"style   drawn from the prior, seed {args.seed}")
+            return styles.draw(models.style.module.style_width, args.seed, args.temperature)
+        prompt = read_prompt(source, models.face, models.acoustic, args.face)
+        if args.save_style:
+            save_style(args.save_style, prompt)
+        sound = "with" if prompt.has_speech else "without"
+        say(f"style   {Path(source).name}: {len(prompt.expression) / media.FPS:.1f} s, {sound} speech")
+        return style_of(models, prompt)
+
+    neutral = _own_style(models, actor) if args.intensity != 1 else np.zeros(models.style.module.style_width)
+    style = styles.resolve(wanted, encode, neutral, args.intensity, n_frames)
     licence = str(models.style.card.get("licence", ""))
     if licence.startswith("research only"):
         say(f"note    the style weights are for {licence}")
     speech = media.read_speech(args.speech or DEMO_SPEECH, SAMPLE_RATE)
-    return perform(models, speech, n_frames, prompt, args.seed)
+    return perform(models, speech, n_frames, style, args.seed, (args.lips_gain, args.face_gain))
+
+
+def _own_style(models: Models, actor: Avatar) -> np.ndarray:
+    """How the avatar speaks in its own footage; the built-in head has that of the demo, which is neutral."""
+    if isinstance(actor, HeadAvatar):
+        return style_of(models, read_prompt(DEMO_STYLE, models.face, models.acoustic))
+    clip = actor.template
+    return models.style.encode(clip.track.expression, clip.ppg, clip.has_speech)
 
 
 def _play(args: Args, models: Models, actor: Avatar, n_frames: int, say: Callable) -> Performance:
