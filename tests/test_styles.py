@@ -22,7 +22,7 @@ def test_a_prompt_and_its_share(text, part):
     assert styles.parse_part(text) == part
 
 
-@pytest.mark.parametrize("text", ["", ":1", "a.mp4:0", "a.mp4:-1", "a.mp4:.."])
+@pytest.mark.parametrize("text", ["", "a.mp4:0", "a.mp4:-1", "a.mp4:.."])
 def test_what_is_no_share(text):
     with pytest.raises(UserError, match="share"):
         styles.parse_part(text)
