@@ -96,6 +96,25 @@ def test_paired_prompts_are_the_target_itself(clips):
     np.testing.assert_array_equal(example["prompt_expression"][:length], example["expression"][:length])
 
 
+def test_stretch_and_amplitude_change_example_and_prompt_alike():
+    """A ramp keeps its form: its slope is the pace times the amplitude, its PPG a distribution, its mean the clip's."""
+    clip = _clip("a/b/c", "x", 0.1, frames=200)
+    ramp = np.repeat(np.linspace(0, 1, 200, dtype=np.float32)[:, None], D, axis=1)
+    clip = dataclasses.replace(clip, track=clip.track._replace(expression=ramp))
+    make = style_data.Examples([clip], ("corrective_1",) * D, 48, 0.0, 0.5, stretch=0.3, amplitude=0.5)
+    factors = []
+    for index in range(20):
+        example = make(index, np.random.default_rng(index))
+        n, m = int(example["mask"].sum()), int(example["prompt_mask"].sum())
+        target, prompt = example["expression"][:n, 0], example["prompt_expression"][:m, 0]
+        slopes = 199 * np.diff(target)
+        np.testing.assert_allclose(slopes, slopes[0], atol=1e-2)
+        np.testing.assert_allclose(prompt, target[:m], atol=1e-5)
+        np.testing.assert_allclose(example["ppg"][:n].sum(-1), 1, atol=1e-5)
+        factors.append(slopes[0])
+    assert np.ptp(factors) > 0.5 and np.exp(-0.8) < min(factors) and max(factors) < np.exp(0.8)
+
+
 def test_shares_keep_a_large_corpus_from_drowning_the_rest():
     clips = [_clip(f"grid/s1/{i}", "s1", 0.1) for i in range(9)] + [_clip("a/b/c", "x", 0.1, frames=300)]
     share = style_data.shares(clips, 0.5)

@@ -83,6 +83,10 @@ class StylePart:
     other_window: float = 0.5
     """Share of prompts from another moment (or GRID clip) of the same talker; the paper always has the target itself,
     which lets the style carry content."""
+    stretch: float = 0.15
+    """Examples are played up to so much faster or slower, with their speech (log scale)."""
+    amplitude: float = 0.2
+    """Examples move up to so much more or less around their means (log scale)."""
     grid_share: float = 0.5
     """Share of examples from GRID, whose neutral sentences are most of the clips."""
     learning_rate: float = 6e-4
@@ -184,9 +188,9 @@ class StylePart:
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `style_data.Examples` from the clips with speech."""
         clips = self._clips(data_dir, split)
-        make = Examples(
-            clips, load_face_model(self.face_model).expression_names, self.window, self.other_window, self.grid_share
-        )
+        names = load_face_model(self.face_model).expression_names
+        augmentation = dict(stretch=self.stretch, amplitude=self.amplitude)
+        make = Examples(clips, names, self.window, self.other_window, self.grid_share, **augmentation)
         return pipeline.batches(range(1 << 20), make, batch_size, seed)
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:

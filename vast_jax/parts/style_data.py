@@ -49,19 +49,30 @@ class Examples:
 
     An example has expression [T, D], ppg [T, 41], mask [T] (a prefix), valid [T] (a face was seen), and the same of its
     prompt under "prompt_...", with prompt_has_speech. T is `window`; expression is in activations.
+
+    Changes that are true to faces, the same for an example and its prompt: half of them are mirrored; all are played
+    up to `stretch` faster or slower with their speech, and move up to `amplitude` more or less around their means.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], names: Sequence[str], window: int, other_window: float, grid_share: float
+        self,
+        clips: Sequence[Clip],
+        names: Sequence[str],
+        window: int,
+        other_window: float,
+        grid_share: float,
+        stretch: float = 0.0,
+        amplitude: float = 0.0,
     ):
         self.clips, self.window, self.other_window = list(clips), window, other_window
+        self.stretch, self.amplitude = stretch, amplitude
         self.share, self.mirror = shares(self.clips, grid_share), mirror(list(names))
         self.of_person: dict[str, list[Clip]] = {}
         for clip in self.clips:
             self.of_person.setdefault(_manner(clip), []).append(clip)
 
     def __call__(self, _index: int, rng: np.random.Generator) -> Example:
-        """A random example: its clip by its share, its window anywhere; mirrored half of the time."""
+        """A random example: its clip by its share, its window anywhere."""
         clip = self.clips[rng.choice(len(self.clips), p=self.share)]
         start = self._start(clip, rng)
         prompt, prompt_start = clip, start
@@ -70,8 +81,10 @@ class Examples:
             prompt = siblings[rng.integers(len(siblings))]
             prompt_start = max((self._start(prompt, rng) for _ in range(4)), key=lambda at: abs(at - start))
         length = rng.integers(self.window * 2 // 3, self.window + 1)  # prompts differ in length
-        target = self._cut(clip, start, self.window)
-        context = self._cut(prompt, prompt_start, length)
+        pace = np.exp(rng.uniform(-self.stretch, self.stretch))
+        amplitude = np.exp(rng.uniform(-self.amplitude, self.amplitude))
+        target = self._cut(clip, start, self.window, pace, amplitude)
+        context = self._cut(prompt, prompt_start, length, pace, amplitude)
         if self.mirror is not None and rng.random() < 0.5:
             for part in (target, context):
                 index, sign = self.mirror
@@ -82,14 +95,27 @@ class Examples:
     def _start(self, clip: Clip, rng: np.random.Generator) -> int:
         return int(rng.integers(max(len(clip) - self.window, 0) + 1))
 
-    def _cut(self, clip: Clip, start: int, length: int) -> Example:
-        frames = slice(start, start + length)
-        length = len(clip.ppg[frames])
+    def _cut(self, clip: Clip, start: int, length: int, pace: float, amplitude: float) -> Example:
+        """`length` frames from `start`, or as many as there are, at another pace and amplitude."""
+        length = min(length, max(1, int((len(clip) - start) / pace)))
+        at = np.minimum(start + pace * np.arange(length), len(clip) - 1)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, len(clip) - 1)
+        share = (at - low)[:, None].astype(np.float32)
+
+        def between(x: np.ndarray) -> np.ndarray:
+            x = np.asarray(x, np.float32)
+            return x[low] if pace == 1 else (1 - share) * x[low] + share * x[high]
+
+        expression = between(clip.track.expression)
+        if amplitude != 1:
+            rest = np.asarray(clip.track.expression, np.float32).mean(0)
+            expression = rest + np.float32(amplitude) * (expression - rest)
         arrays = {
-            "expression": np.asarray(clip.track.expression[frames], np.float32),
-            "ppg": np.asarray(clip.ppg[frames], np.float32),
+            "expression": expression,
+            "ppg": between(clip.ppg),
             "mask": np.ones(length, bool),
-            "valid": np.asarray(clip.track.valid[frames], bool),
+            "valid": np.asarray(clip.track.valid[low] & clip.track.valid[high], bool),
         }
         return {name: pad_frames(array, self.window) for name, array in arrays.items()}
 
