@@ -165,7 +165,7 @@ def _speak(
     def encode(source: str) -> np.ndarray:
         if source == styles.PRIOR:
             say(f"style   drawn from the prior, seed {args.seed}")
-            return styles.draw(models.style.module.style_width, args.seed, args.temperature)
+            return styles.draw(models.style.module.width_of_style, args.seed, args.temperature)
         prompt = read_prompt(source, models.face, models.acoustic, args.face)
         if args.save_style:
             save_style(args.save_style, prompt)
@@ -173,7 +173,7 @@ def _speak(
         say(f"style   {Path(source).name}: {len(prompt.expression) / media.FPS:.1f} s, {sound} speech")
         return style_of(models, prompt)
 
-    neutral = _own_style(models, actor) if args.intensity != 1 else np.zeros(models.style.module.style_width)
+    neutral = _own_style(models, actor) if args.intensity != 1 else np.zeros(models.style.module.width_of_style)
     style = styles.resolve(wanted, encode, neutral, args.intensity, n_frames)
     licence = str(models.style.card.get("licence", ""))
     if licence.startswith("research only"):

@@ -17,6 +17,7 @@ from vast_jax.models.style_encoder import StyleEncoder
 from vast_jax.models.style_enhancer import StyleEnhancer
 from vast_jax.types import Array
 
+STYLE_SOURCES = ("encoder", "statistics", "none")
 SETTLE = 25  # frames that the weak branch runs before the first one, where no first expression is given
 _SHIPPED = Path(__file__).parent.parent / "assets" / "style.safetensors"
 
@@ -52,8 +53,12 @@ class StyleTransfer(nn.Module):
     ppg_dropout: float = 0.5
     weak_mixtures: int = 1
     modulated: bool = False
+    style_source: str = "encoder"  # or "statistics": StyleAvatar's code; or "none": speech alone
+    variational: bool = True  # else the style is the encoder's own, and nothing is drawn
 
     def setup(self) -> None:
+        if self.style_source not in STYLE_SOURCES:
+            raise ValueError(f"style_source is one of {', '.join(STYLE_SOURCES)}, not {self.style_source}")
         order = (*self.strong, *self.weak)
         if sorted(order) != list(range(len(order))):
             raise ValueError("strong and weak must name every expression parameter exactly once")
@@ -69,13 +74,14 @@ class StyleTransfer(nn.Module):
             self.window,
             modulated=self.modulated,
         )
-        self.weak_decoder = WeakDecoder(
-            len(self.weak),
-            self.weak_width,
-            ppg_dropout=self.ppg_dropout,
-            mixtures=self.weak_mixtures,
-            modulated=self.modulated,
-        )
+        if self.weak:
+            self.weak_decoder = WeakDecoder(
+                len(self.weak),
+                self.weak_width,
+                ppg_dropout=self.ppg_dropout,
+                mixtures=self.weak_mixtures,
+                modulated=self.modulated,
+            )
 
     def encode(
         self,
@@ -87,7 +93,18 @@ class StyleTransfer(nn.Module):
         temperature: float = 1.0,
     ) -> tuple[Array, Array, Array]:
         """A prompt's posterior and style: mu, logvar, z_K, each [B, S]; without a key z_K is the centre's image."""
-        return self.enhancer(self.encoder(x_BxTxD, ppg_BxTxP, mask_BxT, has_speech_B), key, temperature)
+        if self.style_source == "encoder":
+            h_BxH = self.encoder(x_BxTxD, ppg_BxTxP, mask_BxT, has_speech_B)
+            return self.enhancer(h_BxH, key if self.variational else None, temperature)
+        nothing_BxS = jnp.zeros((len(x_BxTxD), self.width_of_style))
+        code_BxS = nothing_BxS if self.style_source == "none" else statistics_code(x_BxTxD, mask_BxT)
+        return code_BxS, nothing_BxS, code_BxS
+
+    @property
+    def width_of_style(self) -> int:
+        """S: `style_width`, or as many numbers as the statistics code has."""
+        parameters = len(self.strong) + len(self.weak)
+        return 2 * parameters if self.style_source == "statistics" else self.style_width
 
     def start(self, ppg_BxP: Array, style_BxS: Array, key: Array, first_BxD: Array | None = None) -> WeakState:
         """The weak branch's state before the first frame, whose PPG and style are given.
@@ -95,10 +112,10 @@ class StyleTransfer(nn.Module):
         `first_BxD` is the expression before it; without it the branch starts from the mean and settles into the style:
         brows and lids take about a second to reach the style's own, and that second is not shown.
         """
-        if first_BxD is not None:
-            zeros = jnp.zeros((len(first_BxD), self.weak_width))
-            count = jnp.zeros((), jnp.int32)
-            return WeakState(zeros, zeros, first_BxD[:, list(self.weak)], jnp.zeros_like(ppg_BxP), count)
+        if first_BxD is not None or not self.weak:
+            zeros = jnp.zeros((len(ppg_BxP), self.weak_width))
+            first_BxW = jnp.zeros((len(ppg_BxP), 0)) if first_BxD is None else first_BxD[:, list(self.weak)]
+            return WeakState(zeros, zeros, first_BxW, jnp.zeros_like(ppg_BxP), jnp.zeros((), jnp.int32))
         before_BxKxP = jnp.repeat(ppg_BxP[:, None], SETTLE, axis=1)
         return self.weak_decoder.run(before_BxKxP, style_BxS, noise_key=key)[2]
 
@@ -119,9 +136,11 @@ class StyleTransfer(nn.Module):
         """
         inner = slice(around, ppg_BxNxP.shape[1] - around)
         strong_BxTxD = self.strong_decoder(ppg_BxNxP, style_BxNxS, mask_BxN)[:, inner]
-        weak_BxTxD, _, state = self.weak_decoder.run(
-            ppg_BxNxP[:, inner], style_BxNxS[:, inner], noise_key=key, state=state
-        )
+        weak_BxTxD = jnp.zeros((*strong_BxTxD.shape[:2], 0))
+        if self.weak:
+            weak_BxTxD, _, state = self.weak_decoder.run(
+                ppg_BxNxP[:, inner], style_BxNxS[:, inner], noise_key=key, state=state
+            )
         return jnp.clip(self._merge(strong_BxTxD, weak_BxTxD), -OUTPUT_LIMIT, OUTPUT_LIMIT), state
 
     @property
@@ -152,6 +171,9 @@ class StyleTransfer(nn.Module):
         )
         first_BxW = None if first_BxD is None else first_BxD[:, list(self.weak)]
         strong_BxTxD = self.strong_decoder(ppg_BxTxP, style_BxS, mask_BxT, train)
+        if not self.weak:
+            nothing_BxTxD = strong_BxTxD[..., :0]
+            return Reconstruction(self._merge(strong_BxTxD, nothing_BxTxD), mu_BxS, logvar_BxS, None, nothing_BxTxD)
         weak_BxTxD, mixture, _ = self.weak_decoder.run(
             ppg_BxTxP, style_BxS, first_BxW, x_BxTxD[:, :, list(self.weak)], teacher_forcing, train
         )
@@ -160,6 +182,23 @@ class StyleTransfer(nn.Module):
 
     def _merge(self, strong_BxTxD: Array, weak_BxTxD: Array) -> Array:
         return jnp.concatenate([strong_BxTxD, weak_BxTxD], axis=-1)[..., list(self.position)]
+
+
+def statistics_code(x_BxTxD: Array, mask_BxT: Array) -> Array:
+    """StyleAvatar's style of a clip, [B, 2D]: deviation over time of each parameter and of its frame-to-frame change.
+
+    Of normalised expression, so that the code is about 1 and .2; brought to unit range by these, as its authors do by
+    the statistics of their training set.
+    """
+
+    def deviation(y_BxTxD: Array, seen_BxT: Array) -> Array:
+        seen = seen_BxT[..., None]
+        count = jnp.maximum(jnp.sum(seen, axis=1, keepdims=True), 1)
+        mean = jnp.sum(y_BxTxD * seen, axis=1, keepdims=True) / count
+        return jnp.sqrt(jnp.sum(jnp.square(y_BxTxD - mean) * seen, axis=1) / count[:, 0] + 1e-8)
+
+    change = deviation(jnp.diff(x_BxTxD, axis=1), mask_BxT[:, 1:] & mask_BxT[:, :-1])
+    return jnp.concatenate([2 * (deviation(x_BxTxD, mask_BxT) - 1), 10 * (change - 0.2)], axis=-1)
 
 
 def normalise(x_BxTxD: Array, mean_D: Array, std_D: Array) -> Array:

@@ -54,6 +54,12 @@ class StylePart:
     """Gaussians that the LSTM's next frame is drawn from; 1: it is computed, as in the paper."""
     modulated: bool = True
     """Whether the style sets each parameter's rest position and amplitude too."""
+    style_source: Literal["encoder", "statistics", "none"] = "encoder"
+    """Where the style comes from: the paper's encoder; or, to compare, StyleAvatar's statistics code; or nowhere."""
+    variational: bool = True
+    """Whether the style is drawn from a posterior; else it is the encoder's own, without divergence."""
+    autoregressive: bool = True
+    """Whether weak parameters have their LSTM; else the Transformer makes all."""
     face_model: str | None = None
     """Face model that the data was prepared with; none: the one that comes with vast_jax."""
     mouth_threshold: float = 2.0
@@ -110,6 +116,8 @@ class StylePart:
             ppg_dropout=self.ppg_dropout,
             weak_mixtures=self.weak_mixtures,
             modulated=self.modulated,
+            style_source=self.style_source,
+            variational=self.variational,
         )
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -134,6 +142,8 @@ class StylePart:
         measures = _lip_measures(model)
         spread = np.sqrt(share @ np.square((x - mean) @ measures))
         strong, weak = split_by_mouth_offset(model, self.mouth_threshold, self.strong_count)
+        if not self.autoregressive:
+            strong, weak = np.concatenate([strong, weak]), weak[:0]
         low, high = np.quantile(x, (5e-4, 1 - 5e-4), axis=0)
         constants = {"mean": mean, "std": std, "low": low, "high": high, "weight": weight / weight.mean()}
         constants["lips"] = std[:, None] * measures / np.maximum(spread, 0.1)
@@ -176,7 +186,8 @@ class StylePart:
             lip_error = losses.masked_mean(jnp.square((out.expression - x) @ lips), seen)
             velocity = losses.velocity_error(out.expression, x, seen)
             kl = losses.kl_standard_normal(out.mu, out.logvar)
-            beta = self.kl_weight * jnp.minimum(progress / 0.2, 1)
+            drawn = self.variational and self.style_source == "encoder"
+            beta = self.kl_weight * drawn * jnp.minimum(progress / 0.2, 1)
             total = reconstruction + self.lips_weight * lip_error + self.velocity_weight * velocity
             total += self.likelihood_weight * likelihood + self.statistics_weight * statistics
             metrics = dict(reconstruction=reconstruction, lips=lip_error, velocity=velocity, kl=kl.sum(-1).mean())

@@ -62,7 +62,7 @@ def report(
     if len(prompts) > 1:
         figures |= _style_figures(model, face, prompts, (grid or others)[:3], Path(out_dir), step)
     figures |= _posterior_figures(model, spread(train, 64))
-    if figures["active_units"] < 0.1 * model.module.style_width:
+    if model.module.style_source == "encoder" and figures["active_units"] < 0.1 * model.module.style_width:
         warnings.warn(f"step {step}: only {figures['active_units']:.0f} style dimensions are in use", stacklevel=2)
     return figures
 
