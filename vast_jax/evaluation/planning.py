@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+import numpy as np
+
 from vast_jax import media
 from vast_jax.avatar import load_avatar
 from vast_jax.data.clips import Clip
@@ -16,15 +18,19 @@ from vast_jax.generate import Models
 from vast_jax.metrics.style_space import plot_points, tsne
 from vast_jax.types import UserError
 
+MONOLOGUE = 20  # clips in a row that each prompt speaks, to count blinks
 STYLE_CONVENTIONS = {
     "pipeline": "Held-out clips of one person; the prompt is the person's next training clip in name order, the speech "
     "the clip's own, or in the control that of the next held-out clip. Mouth error: mean distance in mm of the mouth "
-    "region's vertices from the tracked expression. Lip correlation: of the gap between the inner lips on the mesh. "
+    "region's vertices from the tracked expression. Lip correlation: of the gap between the inner lips on the mesh; lip "
+    "spread: its deviation over the true one's. "
     "Dvt: of generated and real expressions (compare only their ratios with the paper's).",
     "style": "Held-out prompts with faces, cut into halves. Distance of two expressions of the same speech: mean over "
     "frames of the root mean square in mm over the vertices of mouth and face. Between: halves of prompts of other "
     "people or emotions; within: the two halves of one prompt. Style similarity: rank correlation over whole prompts "
-    "of what each parameter does (mean, spread, speed, range) in prompt and result.",
+    "of what each parameter does (mean, spread, speed, range) in prompt and result. Blinks a minute: of all prompts, of "
+    "all results over a minute of speech, and the share of prompts of ten seconds and more that are met within a factor "
+    "of two.",
     "style space": "Style vectors of every three seconds of held-out prompts whose emotion is known. Emotion is told "
     "by what other persons' vectors teach; the speaker by other recordings. Chance: the commonest label.",
 }
@@ -86,7 +92,8 @@ def of_data(
     if prompts:
         say(f"what the style prompt does: {len(prompts)} prompts")
         speeches = spread(mine, style_figures.STYLE_SPEECHES)
-        outcomes["style"] = style_figures.style_matters(face, style, prompts, speeches, say)
+        monologue = np.concatenate([clip.ppg for clip in spread(mine, MONOLOGUE)])
+        outcomes["style"] = style_figures.style_matters(face, style, prompts, speeches, monologue, say)
         figures, space = style_figures.emotion_space(style, prompts)
         outcomes["style space"] = Outcome(figures, {}, {})
         if len(space.vectors) >= 4:

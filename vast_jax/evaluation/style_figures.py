@@ -14,7 +14,7 @@ from vast_jax.evaluation.held_out import mean_expression, next_of, posteriors, s
 from vast_jax.face.model import FaceModel
 from vast_jax.media import FPS
 from vast_jax.metrics.expression import correlation, mean_distance, mesh_lip_aperture, metric_coordinates
-from vast_jax.metrics.expressiveness import diversity, parameter_groups
+from vast_jax.metrics.expressiveness import blinks_a_minute, diversity, parameter_groups
 from vast_jax.metrics.style_similarity import identity_leakage, style_similarity
 from vast_jax.metrics.style_space import style_space
 
@@ -24,6 +24,7 @@ STYLE_SPEECHES = 5  # each spoken under every prompt
 LEAST_PROMPT = 2 * FPS  # frames: a shorter one has no halves of a second
 SPACE_WINDOW = 3 * FPS  # frames of a prompt that give one point of the style space
 _STYLE_REGIONS = ("mouth", "face")
+_BLINKS = ("minutes", "blinks_prompt", "blinks_result")
 
 Say = Callable[[str], None]
 
@@ -58,8 +59,9 @@ def speech_to_expression(
       chosen: those of the held-out clips to measure.
 
     Returns:
-      Mouth error (mean distance of the mouth region's vertices from the tracked expression, mm) and correlation of
-      the lip aperture for own and other speech; diversity of the generated and the true expressions.
+      Mouth error (mean distance of the mouth region's vertices from the tracked expression, mm), correlation of the lip
+      aperture and its deviation over the true one's for own and other speech; diversity of the generated and the true
+      expressions.
     """
     average = mean_expression(train)
     generated, real = [], []
@@ -75,7 +77,9 @@ def speech_to_expression(
         row = {"mouth_error_mm_mean_expression": mean_distance(face, np.broadcast_to(average, true.shape), true)}
         for name, values in (("own", own[at]), ("other", foreign[at])):
             row[f"mouth_error_mm_{name}"] = mean_distance(face, values, true)
-            row[f"lip_correlation_{name}"] = correlation(mesh_lip_aperture(face, clip.track.identity, values), aperture)
+            gap = mesh_lip_aperture(face, clip.track.identity, values)
+            row[f"lip_correlation_{name}"] = correlation(gap, aperture)
+            row[f"lip_spread_over_real_{name}"] = float(gap.std() / max(aperture.std(), 1e-6))
         return row
 
     outcome = _each(chosen, measure, say, ("mouth_error_mm_own", "mouth_error_mm_other"))
@@ -89,18 +93,22 @@ def speech_to_expression(
     return outcome
 
 
-def style_matters(face: FaceModel, style, prompts: Sequence[Clip], speeches: Sequence[Clip], say: Say) -> Outcome:
+def style_matters(
+    face: FaceModel, style, prompts: Sequence[Clip], speeches: Sequence[Clip], monologue: np.ndarray, say: Say
+) -> Outcome:
     """How far the prompt changes what the face does with the same speech, and whether towards the prompt's manner.
 
     Each prompt is cut into halves. Between: the halves of two prompts, of another person or another emotion, first
     with first and second with second. Within: the two halves of one prompt. So all styles come from equally long
     windows, and what the noise of a window does is in both. Prompts under two seconds have no such halves and are
-    left out.
+    left out. `monologue` is a PPG [T, 41] of about a minute, long enough to count blinks.
 
     Returns:
       Medians and means over pairs of the distance of the expressions (mean over speeches and frames of the root mean
-      square over the vertices of mouth and face, mm), the ratio of the medians, between over within; and the style
-      similarity of the whole prompts with their results (`metrics.style_similarity`).
+      square over the vertices of mouth and face, mm), the ratio of the medians, between over within; the style
+      similarity of the whole prompts with their results (`metrics.style_similarity`); blinks a minute of all prompts
+      and of all results, and of the prompts of ten seconds or more that blink, the share whose result blinks at least
+      half and at most twice as often.
     """
     to_millimetres = metric_coordinates(face, *_STYLE_REGIONS)
     spoken: dict[str, np.ndarray] = {}  # prompt -> [2 halves, all frames of all speeches, D], millimetres
@@ -119,7 +127,13 @@ def style_matters(face: FaceModel, style, prompts: Sequence[Clip], speeches: Seq
         given.append(track.expression)
         results.append(under(style.encode(track.expression, prompt.ppg, prompt.has_speech)))
         first, second = spoken[prompt.name]
-        return {"within_mm": _apart(first, second)}
+        told = style.decode(monologue, style.encode(track.expression, prompt.ppg, prompt.has_speech), 0)
+        return {
+            "within_mm": _apart(first, second),
+            "minutes": len(prompt) / FPS / 60,
+            "blinks_prompt": blinks_a_minute(face, track.expression),
+            "blinks_result": blinks_a_minute(face, told),
+        }
 
     long_enough = [prompt for prompt in prompts if len(prompt) >= LEAST_PROMPT]
     outcome = _each(long_enough, speak_in_halves, say, ("within_mm",))
@@ -135,7 +149,8 @@ def style_matters(face: FaceModel, style, prompts: Sequence[Clip], speeches: Seq
     for name, row in outcome.rows.items():
         row["between_mm"] = float(np.median(between[name])) if between[name] else float("nan")
     left_out = len(prompts) - len(long_enough)
-    figures = outcome.figures | {"left_out_short": left_out, "speeches": len(speeches), "pairs": len(distances)}
+    figures = outcome.figures | _blinks(list(outcome.rows.values()))
+    figures |= {"left_out_short": left_out, "speeches": len(speeches), "pairs": len(distances)}
     if distances:
         figures |= {"between_mm_median": float(np.median(distances)), "between_mm_mean": float(np.mean(distances))}
         figures["ratio_of_medians"] = figures["between_mm_median"] / max(figures["within_mm_median"], 1e-9)
@@ -144,6 +159,19 @@ def style_matters(face: FaceModel, style, prompts: Sequence[Clip], speeches: Seq
         figures |= {f"style_similarity_{group}": value for group, value in similarity.correlation.items()}
         figures |= {f"style_similarity_shuffled_{group}": value for group, value in similarity.shuffled.items()}
     return _with_share(outcome._replace(figures=figures), "share_within_below_between", "within_mm", "between_mm")
+
+
+def _blinks(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of all prompts together, for a short one tells little; and whether each result blinks about as its prompt."""
+    if not rows:
+        return {}
+    minutes, prompt, result = (np.array([row[name] for row in rows]) for name in _BLINKS)
+    figures = {"blinks_prompts": float(np.sum(minutes * prompt) / minutes.sum()), "blinks_results": result.mean()}
+    told = (minutes >= 10 / 60) & (prompt > 0)
+    if told.any():
+        near = (result >= prompt / 2) & (result <= 2 * prompt)
+        figures |= {"blinks_compared": int(told.sum()), "blinks_near_prompt": float(near[told].mean())}
+    return figures
 
 
 def emotion_space(style, prompts: Sequence[Clip]) -> tuple[dict[str, float], Space]:
