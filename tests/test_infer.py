@@ -40,6 +40,11 @@ def speech(tmp_path):
         (["--save-curves", "a.csv", "--curves-fps", "0"], "frame rate"),
         (["--performance", "none.csv"], "none.csv: no such file"),
         (["--performance", "none.csv", "--prompt", "a.style"], "--performance is played as it is"),
+        (["--style", "none.mp4:0.5", "other.mp4"], "none.mp4: no such file"),
+        (["--style", "a.mp4:0"], "share"),
+        (["--schedule", "angry.mp4"], "no part of a schedule"),
+        (["--prompt", "a.style", "--style", "b.mp4"], "--prompt and --style both say how to speak"),
+        (["--style", "prior", "--save-style", "a.style"], "--save-style saves one prompt"),
         (["--sped", "1"], "--sped"),
     ],
 )

@@ -99,6 +99,7 @@ def test_own_speech_is_nearer_than_other_speech(face, train, held_out):
     assert figures["mouth_error_mm_own_median"] == pytest.approx(0, abs=1e-5)
     assert 0 < figures["mouth_error_mm_mean_expression_median"] < figures["mouth_error_mm_other_median"]
     assert figures["lip_correlation_own_median"] == pytest.approx(1)
+    assert figures["lip_spread_over_real_own_median"] == pytest.approx(1)
     assert figures["dvt_frame_all_generated"] == pytest.approx(figures["dvt_frame_all_real"], rel=1e-4)
 
 
@@ -127,7 +128,7 @@ def test_speech_is_held_where_it_is_shorter_than_the_picture(held_out):
 def test_styles_of_different_manners_are_further_apart_than_halves(face, prompts, held_out):
     short = clip("prompts/silent/short", "short", 0)
     short = Clip(**{**vars(short), "track": short.track._replace(valid=np.ones(40, bool))})
-    outcome = style_figures.style_matters(face, Style(), [*prompts, short], held_out, lambda _: None)
+    outcome = style_figures.style_matters(face, Style(), [*prompts, short], held_out, held_out[0].ppg, lambda _: None)
     assert outcome.figures["pairs"] == 3 and outcome.figures["ratio_of_medians"] > 100
     assert outcome.figures["share_within_below_between"] == 1
     assert outcome.figures["left_out_short"] == 1 and not outcome.failed
@@ -136,14 +137,27 @@ def test_styles_of_different_manners_are_further_apart_than_halves(face, prompts
 def test_a_style_that_is_followed_is_similar(face, prompts, held_out):
     """The manner shifts every parameter alike, in prompts and results: the means are ranked alike."""
     many = [clip(f"prompts/mead/P{n}_happy", f"P{n}", manner) for n, manner in enumerate(np.linspace(-1, 1, 8))]
-    followed = style_figures.style_matters(face, Style(), many, held_out, lambda _: None).figures
+    followed = style_figures.style_matters(face, Style(), many, held_out, held_out[0].ppg, lambda _: None).figures
 
     class Deaf(Style):
         def encode(self, expression, ppg, has_speech):
             return 0.0
 
-    ignored = style_figures.style_matters(face, Deaf(), many, held_out, lambda _: None).figures
+    ignored = style_figures.style_matters(face, Deaf(), many, held_out, held_out[0].ppg, lambda _: None).figures
     assert followed["style_similarity_all"] > 0.2 > abs(ignored["style_similarity_all"])
+
+
+def test_blinks_of_all_prompts_and_of_those_long_enough():
+    rows = [
+        dict(minutes=0.5, blinks_prompt=20.0, blinks_result=12.0),
+        dict(minutes=0.5, blinks_prompt=4.0, blinks_result=12.0),
+        dict(minutes=0.5, blinks_prompt=0.0, blinks_result=12.0),  # never blinks: no rate to be near to
+        dict(minutes=0.1, blinks_prompt=60.0, blinks_result=4.0),  # six seconds tell little
+    ]
+    figures = style_figures._blinks(rows)
+    assert figures["blinks_prompts"] == pytest.approx((10 + 2 + 0 + 6) / 1.6)
+    assert figures["blinks_results"] == pytest.approx(10)
+    assert figures["blinks_compared"] == 2 and figures["blinks_near_prompt"] == 0.5
 
 
 def test_emotions_are_told_across_persons():

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from vast_jax import checkpoint
+from vast_jax.audio import SILENCE
 from vast_jax.config import read_config
 from vast_jax.data import pipeline
 from vast_jax.data.clips import Clip
@@ -113,6 +114,34 @@ def test_stretch_and_amplitude_change_example_and_prompt_alike():
         np.testing.assert_allclose(example["ppg"][:n].sum(-1), 1, atol=1e-5)
         factors.append(slopes[0])
     assert np.ptp(factors) > 0.5 and np.exp(-0.8) < min(factors) and max(factors) < np.exp(0.8)
+
+
+def test_where_speech_stops_the_mouth_shuts_and_the_rest_goes_on():
+    clip = _clip("a/b/c", "x", 0.3, frames=120)
+    gap = np.eye(D, dtype=np.float32)[JAW]
+    brow = FACE.expression_names.index("browInnerUp")
+    make = style_data.Examples([clip], FACE.expression_names, 96, 0.0, 0.5, muted=1.0, strong=[JAW], lip_gap=gap)
+    spoken = style_data.Examples([clip], FACE.expression_names, 96, 0.0, 0.5)
+    shares = []
+    for seed in range(30):
+        example = make(0, np.random.default_rng(seed))
+        n = int(example["mask"].sum())
+        silent = example["ppg"][:n, SILENCE] == np.float32(0.98)
+        np.testing.assert_allclose(example["ppg"][:n].sum(-1), 1, atol=1e-5)
+        assert (np.diff(np.flatnonzero(silent)) == 1).all()  # one stretch
+        np.testing.assert_allclose(example["expression"][:n][silent, JAW], 0.1, atol=1e-3)  # this clip's shut mouth
+        assert example["expression"][:n, brow].std() > 0.01
+        shares.append(silent.mean())
+        heard = example["prompt_ppg"][: int(example["prompt_mask"].sum()), SILENCE]
+        assert not (heard == np.float32(0.98)).any()
+    assert min(shares) < 0.2 and max(shares) > 0.8 and min(shares) > 0
+    assert not (spoken(0, np.random.default_rng(0))["ppg"] == np.float32(0.98)).any()
+
+
+def test_only_some_corpora_may_teach(opened):
+    grid = dataclasses.replace(SMALL, corpora="grid/")
+    assert {clip.person for clip in grid._clips("anywhere", "train")} == {"s1"}
+    assert {clip.person for clip in grid._clips("anywhere", "held_out")} == {c.person for c in opened["held_out"]}
 
 
 def test_shares_keep_a_large_corpus_from_drowning_the_rest():

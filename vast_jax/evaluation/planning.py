@@ -22,15 +22,15 @@ MONOLOGUE = 20  # clips in a row that each prompt speaks, to count blinks
 STYLE_CONVENTIONS = {
     "pipeline": "Held-out clips of one person; the prompt is the person's next training clip in name order, the speech "
     "the clip's own, or in the control that of the next held-out clip. Mouth error: mean distance in mm of the mouth "
-    "region's vertices from the tracked expression. Lip correlation: of the gap between the inner lips on the mesh; lip "
-    "spread: its deviation over the true one's. "
+    "region's vertices from the tracked expression. Lip correlation: of the gap between the inner lips on the mesh; "
+    "lip spread: its deviation over the true one's. "
     "Dvt: of generated and real expressions (compare only their ratios with the paper's).",
     "style": "Held-out prompts with faces, cut into halves. Distance of two expressions of the same speech: mean over "
     "frames of the root mean square in mm over the vertices of mouth and face. Between: halves of prompts of other "
     "people or emotions; within: the two halves of one prompt. Style similarity: rank correlation over whole prompts "
-    "of what each parameter does (mean, spread, speed, range) in prompt and result. Blinks a minute: of all prompts, of "
-    "all results over a minute of speech, and the share of prompts of ten seconds and more that are met within a factor "
-    "of two.",
+    "of what each parameter does (mean, spread, speed, range) in prompt and result. Blinks a minute: of all prompts, "
+    "of all results over a minute of speech, and the share of prompts of ten seconds and more that are met within a "
+    "factor of two.",
     "style space": "Style vectors of every three seconds of held-out prompts whose emotion is known. Emotion is told "
     "by what other persons' vectors teach; the speaker by other recordings. Chance: the commonest label.",
 }

@@ -13,7 +13,7 @@ import optax
 
 from vast_jax import checkpoint, losses
 from vast_jax.data import pipeline
-from vast_jax.face.model import landmark_basis, load_face_model, split_by_mouth_offset
+from vast_jax.face.model import FaceModel, landmark_basis, load_face_model, split_by_mouth_offset
 from vast_jax.models.style_transfer import StyleModel, StyleTransfer, load_style_model, normalise
 from vast_jax.parts import style_report
 from vast_jax.parts.style_data import Examples, shares, usable
@@ -93,6 +93,10 @@ class StylePart:
     """Examples are played up to so much faster or slower, with their speech (log scale)."""
     amplitude: float = 0.2
     """Examples move up to so much more or less around their means (log scale)."""
+    muted: float = 0.15
+    """Share of examples whose speech stops for a while, so that silence shuts the mouth and leaves the eyes alive."""
+    corpora: str = ""
+    """Train only on clips whose names begin so: "grid/" for weights without the limits of the other clips' licences."""
     grid_share: float = 0.5
     """Share of examples from GRID, whose neutral sentences are most of the clips."""
     learning_rate: float = 6e-4
@@ -141,13 +145,17 @@ class StylePart:
         weight = np.clip(millimetres / millimetres.mean(), 0.1, 4.0)
         measures = _lip_measures(model)
         spread = np.sqrt(share @ np.square((x - mean) @ measures))
-        strong, weak = split_by_mouth_offset(model, self.mouth_threshold, self.strong_count)
+        strong, weak = self._split(model)
         if not self.autoregressive:
             strong, weak = np.concatenate([strong, weak]), weak[:0]
         low, high = np.quantile(x, (5e-4, 1 - 5e-4), axis=0)
         constants = {"mean": mean, "std": std, "low": low, "high": high, "weight": weight / weight.mean()}
         constants["lips"] = std[:, None] * measures / np.maximum(spread, 0.1)
         return {name: value.astype(np.float32) for name, value in constants.items()} | {"strong": strong, "weak": weak}
+
+    def _split(self, model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of strong and weak parameters (paper, appendix A)."""
+        return split_by_mouth_offset(model, self.mouth_threshold, self.strong_count)
 
     def part(self, constants: Mapping[str, np.ndarray]) -> Part:
         """One player, "style"; its loss is the reconstruction's plus the weighted divergence."""
@@ -199,9 +207,19 @@ class StylePart:
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `style_data.Examples` from the clips with speech."""
         clips = self._clips(data_dir, split)
-        names = load_face_model(self.face_model).expression_names
-        augmentation = dict(stretch=self.stretch, amplitude=self.amplitude)
-        make = Examples(clips, names, self.window, self.other_window, self.grid_share, **augmentation)
+        model = load_face_model(self.face_model)
+        make = Examples(
+            clips,
+            model.expression_names,
+            self.window,
+            self.other_window,
+            self.grid_share,
+            self.stretch,
+            self.amplitude,
+            self.muted,
+            strong=self._split(model)[0],
+            lip_gap=_lip_measures(model)[:, : len(_GAPS)].mean(1).astype(np.float32),
+        )
         return pipeline.batches(range(1 << 20), make, batch_size, seed)
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
@@ -235,7 +253,8 @@ class StylePart:
     def _clips(self, data_dir: str | os.PathLike, split: str) -> pipeline.Clips:
         """The clips of a split that can teach; UserError if there are none or they do not fit the face model."""
         clips = pipeline.open_clips(data_dir, split)
-        kept = pipeline.Clips(usable(clips))
+        chosen = [clip for clip in usable(clips) if split != "train" or clip.name.startswith(self.corpora)]
+        kept = pipeline.Clips(chosen)
         if not len(kept):
             raise UserError(f"{data_dir}: none of its {len(clips)} {split} clips has speech and a face for a second")
         if not kept.ppg_hash or kept[0].track.face_model != load_face_model(self.face_model).hash:

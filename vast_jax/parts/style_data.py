@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vast_jax.audio import PHONES, SILENCE
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import Example, pad_frames
 
 LEAST = 25  # frames: a shorter clip is no example
+MUTED_RAMP = 4  # frames in which lips go to rest
+SHUT_SHARE = 0.1  # of a clip's frames, those with the narrowest lip gap: its rest
+_SILENT = np.where(np.arange(len(PHONES)) == SILENCE, 0.98, 0.02 / (len(PHONES) - 1)).astype(np.float32)
 _ARKIT = ("brow", "cheek", "eye", "jaw", "mouth", "nose", "tongue")
 
 
@@ -51,7 +55,10 @@ class Examples:
     prompt under "prompt_...", with prompt_has_speech. T is `window`; expression is in activations.
 
     Changes that are true to faces, the same for an example and its prompt: half of them are mirrored; all are played
-    up to `stretch` faster or slower with their speech, and move up to `amplitude` more or less around their means.
+    up to `stretch` faster or slower with their speech, and move up to `amplitude` more or less around their means. In a
+    share of `muted` of the examples, though not in their prompts, speech stops for a while: the PPG says silence, the
+    `strong` parameters go to their rest, the others go on. `lip_gap` [D] tells by how much each parameter opens the
+    lips: rest is where the clip's own are shut.
     """
 
     def __init__(
@@ -63,9 +70,13 @@ class Examples:
         grid_share: float,
         stretch: float = 0.0,
         amplitude: float = 0.0,
+        muted: float = 0.0,
+        strong: Sequence[int] = (),
+        lip_gap: np.ndarray | None = None,
     ):
         self.clips, self.window, self.other_window = list(clips), window, other_window
-        self.stretch, self.amplitude = stretch, amplitude
+        self.stretch, self.amplitude, self.muted, self.strong = stretch, amplitude, muted, list(strong)
+        self.rest = {clip.name: _rest(clip, lip_gap) for clip in self.clips} if muted else {}
         self.share, self.mirror = shares(self.clips, grid_share), mirror(list(names))
         self.of_person: dict[str, list[Clip]] = {}
         for clip in self.clips:
@@ -85,12 +96,28 @@ class Examples:
         amplitude = np.exp(rng.uniform(-self.amplitude, self.amplitude))
         target = self._cut(clip, start, self.window, pace, amplitude)
         context = self._cut(prompt, prompt_start, length, pace, amplitude)
+        if rng.random() < self.muted:
+            self._mute(target, self.rest[clip.name], rng)
         if self.mirror is not None and rng.random() < 0.5:
             for part in (target, context):
                 index, sign = self.mirror
                 part["expression"] = part["expression"][:, index] * sign
         has_speech = {"prompt_has_speech": np.array(prompt.has_speech)}
         return target | {f"prompt_{name}": value for name, value in context.items()} | has_speech
+
+    def _mute(self, target: Example, rest: np.ndarray, rng: np.random.Generator) -> None:
+        """Lets speech stop in a stretch of 0.4 s to all of the window."""
+        frames = int(target["mask"].sum())
+        length = min(frames, int(np.exp(rng.uniform(np.log(10), np.log(self.window)))))
+        start = rng.integers(-length // 2, frames - length // 2)  # may begin before the window or end after it
+        at = np.arange(frames)
+        inside = np.minimum(at - start, start + length - 1 - at)
+        silent = inside >= 0
+        target["ppg"][:frames][silent] = _SILENT
+        # lips begin to close before the sound ends and open before it begins
+        closed = np.clip((inside + MUTED_RAMP) / MUTED_RAMP, 0, 1)[:, None]
+        moved = target["expression"][:frames, self.strong]
+        target["expression"][:frames, self.strong] = moved + closed * (rest[self.strong] - moved)
 
     def _start(self, clip: Clip, rng: np.random.Generator) -> int:
         return int(rng.integers(max(len(clip) - self.window, 0) + 1))
@@ -118,6 +145,13 @@ class Examples:
             "valid": np.asarray(clip.track.valid[low] & clip.track.valid[high], bool),
         }
         return {name: pad_frames(array, self.window) for name, array in arrays.items()}
+
+
+def _rest(clip: Clip, lip_gap: np.ndarray) -> np.ndarray:
+    """A clip's expression [D] with its lips shut: the median of the frames with the narrowest gap."""
+    expression = np.asarray(clip.track.expression, np.float32)[clip.track.valid]
+    gap = expression @ lip_gap
+    return np.median(expression[gap <= np.quantile(gap, SHUT_SHARE)], axis=0)
 
 
 def _manner(clip: Clip) -> str:
