@@ -1,6 +1,6 @@
 """One sentence in several styles, as frames of the built-in head and as curves: docs/gallery.jpg.
 
-    python tools/make_gallery.py --prompts happy.mp4 angry.mp4 ... --names "happy (MEAD W036)" ... --out docs/gallery.jpg
+    python tools/make_gallery.py --prompts happy.mp4 angry.mp4 ... --names happy angry ... --out docs/gallery.jpg
 
 A row for each prompt: the prompt's own face at a lively moment, then the head at the same moments of the speech in all
 rows, then lip gap, smile, brows and lids over the whole sentence.
