@@ -22,9 +22,6 @@ part = StylePart(
     reach=32,
     weak_width=512,
     other_window=0.0,
-    weak_mixtures=1,
-    modulated=False,
-    statistics_weight=0.0,
     learning_rate=3e-4,
 )
 config = Config(part=part, steps=100_000, batch_size=64, log_every=100, eval_every=5000, save_every=1000)

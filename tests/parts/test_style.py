@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from weights import random_like
 
 from vast_jax import checkpoint
 from vast_jax.audio import SILENCE
@@ -16,7 +17,7 @@ from vast_jax.data.clips import Clip
 from vast_jax.face.model import landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.metrics import landmarks as metrics_landmarks
-from vast_jax.models.style_transfer import load_style_model
+from vast_jax.models.style_transfer import StyleModel, load_style_model
 from vast_jax.parts import style_data
 from vast_jax.parts.style import StylePart
 from vast_jax.types import FaceTrack, UserError
@@ -238,6 +239,32 @@ def test_the_papers_preset_has_85_strong_and_148_weak_parameters(face233, monkey
         params
     )
     assert np.isfinite(loss) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        dict(weak_mixtures=3, modulated=True, statistics_weight=1.0, muted=0.5, stretch=0.1, amplitude=0.1),
+        dict(autoregressive=False),
+        dict(style_source="statistics", variational=False),
+        dict(style_source="none"),
+    ],
+    ids=["drawn", "one decoder", "statistics code", "no style"],
+)
+def test_other_forms_have_a_finite_loss_and_speak(opened, changed):
+    part = dataclasses.replace(SMALL, **changed)
+    constants = part.constants("anywhere")
+    batch = next(iter(part.dataset("anywhere", "train", 2, 0)))
+    trained, module = part.part(constants), part.module(constants)
+    params = random_like(jax.eval_shape(trained.init, jax.random.key(0), batch))
+    loss, metrics = jax.jit(lambda p: trained.losses["style"](p, batch, jax.random.key(1), 0.5))(params)
+    assert np.isfinite(loss) and all(np.isfinite(float(value)) for value in metrics.values())
+    assert ("likelihood" in metrics) == ("weak_mixtures" in changed) == ("statistics" in metrics)
+    model = StyleModel(module, params["style"], constants)
+    clip = opened["train"][0]
+    style = model.encode(clip.track.expression, clip.ppg)
+    assert style.shape == (module.width_of_style,)
+    assert model.decode(clip.ppg, style).shape == clip.track.expression.shape
 
 
 @pytest.mark.slow

@@ -50,9 +50,9 @@ class StylePart:
     """Units of the autoregressive LSTM."""
     ppg_dropout: float = 0.5
     """Of the speech that the LSTM hears."""
-    weak_mixtures: int = 6
+    weak_mixtures: int = 1
     """Gaussians that the LSTM's next frame is drawn from; 1: it is computed, as in the paper."""
-    modulated: bool = True
+    modulated: bool = False
     """Whether the style sets each parameter's rest position and amplitude too."""
     style_source: Literal["encoder", "statistics", "none"] = "encoder"
     """Where the style comes from: the paper's encoder; or, to compare, StyleAvatar's statistics code; or nowhere."""
@@ -72,7 +72,7 @@ class StylePart:
     """Reconstruction error."""
     likelihood_weight: float = 0.1
     """Of the mixture's negative log-likelihood of the weak parameters, a parameter; it takes their errors' place."""
-    statistics_weight: float = 1.0
+    statistics_weight: float = 0.0
     """Of the errors of each parameter's mean and deviation over the window, the weak ones free-running."""
     lips_weight: float = 1.0
     """Of the error of gaps, widths and positions of the lips, which several parameters make together."""
@@ -82,18 +82,18 @@ class StylePart:
     """Of the divergence from the prior, after a linear warm-up over a fifth of the steps."""
     free_bits: float = 0.05
     """Nats a dimension that cost nothing."""
-    teacher_forcing: float = 0.5
+    teacher_forcing: float = 0.3
     """Share of true frames in the LSTM's history at the end; 1 at the start."""
     silent_prompt: float = 0.2
     """Share of prompts whose speech is hidden, so that silent videos serve as prompts."""
     other_window: float = 0.5
     """Share of prompts from another moment (or GRID clip) of the same talker; the paper always has the target itself,
     which lets the style carry content."""
-    stretch: float = 0.15
+    stretch: float = 0.0
     """Examples are played up to so much faster or slower, with their speech (log scale)."""
-    amplitude: float = 0.2
+    amplitude: float = 0.0
     """Examples move up to so much more or less around their means (log scale)."""
-    muted: float = 0.15
+    muted: float = 0.0
     """Share of examples whose speech stops for a while, so that silence shuts the mouth and leaves the eyes alive."""
     corpora: str = ""
     """Train only on clips whose names begin so: "grid/" for weights without the limits of the other clips' licences."""
@@ -182,15 +182,16 @@ class StylePart:
             variables = {"params": params["style"]}
             out = module.apply(variables, x, *rest, known, style_key, first, forcing, True, rngs={"dropout": drop_key})
             seen = batch["mask"] & batch["valid"]
-            regressed, likelihood = weight, 0.0
+            regressed, likelihood, statistics = weight, 0.0, 0.0
             if out.mixture is not None:
                 # the drawn parameters have a likelihood instead of an error
                 regressed = weight.at[weak].set(0.0)
                 of_frames = out.mixture.log_likelihood(x[..., weak], weight[weak]) / len(weak)
                 likelihood = -losses.masked_mean(of_frames, seen)
             reconstruction = losses.masked_mean(element(out.expression, x) * regressed, seen)
-            free = out.expression.at[..., weak].set(out.free)
-            statistics = (losses.statistics_error(free, x, seen) * weight).mean()
+            if self.statistics_weight:
+                free = out.expression.at[..., weak].set(out.free)
+                statistics = (losses.statistics_error(free, x, seen) * weight).mean()
             lip_error = losses.masked_mean(jnp.square((out.expression - x) @ lips), seen)
             velocity = losses.velocity_error(out.expression, x, seen)
             kl = losses.kl_standard_normal(out.mu, out.logvar)
@@ -199,7 +200,10 @@ class StylePart:
             total = reconstruction + self.lips_weight * lip_error + self.velocity_weight * velocity
             total += self.likelihood_weight * likelihood + self.statistics_weight * statistics
             metrics = dict(reconstruction=reconstruction, lips=lip_error, velocity=velocity, kl=kl.sum(-1).mean())
-            metrics |= dict(likelihood=-likelihood, statistics=statistics)
+            if out.mixture is not None:
+                metrics["likelihood"] = -likelihood
+            if self.statistics_weight:
+                metrics["statistics"] = statistics
             return total + beta * losses.free_bits(kl, self.free_bits), metrics
 
         return Part(init=init, losses={"style": loss})
