@@ -1,4 +1,4 @@
-"""The acoustic model that streams and begins from Whisper's first layers: the one that is shipped.
+"""The acoustic model that streams and begins from Whisper's first layers.
 
     python tools/make_speech.py --voices kokoro-js-1.2.1.tgz --dictionary cmudict.dict --out speech/kokoro --hours 3
     python -m vast_jax.label speech/kokoro --out LABELS/kokoro
