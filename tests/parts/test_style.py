@@ -98,6 +98,16 @@ def test_paired_prompts_are_the_target_itself(clips):
     np.testing.assert_array_equal(example["prompt_expression"][:length], example["expression"][:length])
 
 
+def test_at_its_own_pace_a_frame_is_itself_alone():
+    """A lost face makes its own frame invalid, not the one before it."""
+    clip = _clip("a/b/c", "x", 0.1, frames=60)
+    valid = np.arange(60) != 30
+    clip = dataclasses.replace(clip, track=clip.track._replace(valid=valid))
+    example = style_data.Examples([clip], ("corrective_1",) * D, 60, 0.0, 0.5)(0, np.random.default_rng(0))
+    np.testing.assert_array_equal(example["valid"], valid)
+    np.testing.assert_array_equal(example["expression"], clip.track.expression)
+
+
 def test_stretch_and_amplitude_change_example_and_prompt_alike():
     """A ramp keeps its form: its slope is the pace times the amplitude, its PPG a distribution, its mean the clip's."""
     clip = _clip("a/b/c", "x", 0.1, frames=200)

@@ -127,12 +127,12 @@ class Examples:
         length = min(length, max(1, int((len(clip) - start) / pace)))
         at = np.minimum(start + pace * np.arange(length), len(clip) - 1)
         low = np.floor(at).astype(int)
-        high = np.minimum(low + 1, len(clip) - 1)
+        high = np.ceil(at).astype(int)
         share = (at - low)[:, None].astype(np.float32)
 
         def between(x: np.ndarray) -> np.ndarray:
             x = np.asarray(x, np.float32)
-            return x[low] if pace == 1 else (1 - share) * x[low] + share * x[high]
+            return (1 - share) * x[low] + share * x[high]
 
         expression = between(clip.track.expression)
         if amplitude != 1:
