@@ -172,7 +172,7 @@ def main() -> None:
     utterances = read(arguments.labels, "train")
     long = [i for i, frames in enumerate(utterances.frames) if frames >= FRAMES]
     chosen = long[:: max(1, len(long) // RECORDINGS)][:RECORDINGS]
-    signals = [utterances[i].speech[: FRAMES * audio.HOP] / np.float32(32768) for i in chosen]
+    signals = [utterances[i].signal[: FRAMES * audio.HOP] for i in chosen]
     add_positions(params, arrays["encoder/position_encodings/encodings"], part, signals)
     weights = {"acoustic": params, "constants": part.constants("")}
     card = dict(part="acoustic", config=part._config(), licence="MIT (OpenAI Whisper tiny)", data="Whisper's")

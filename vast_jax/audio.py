@@ -42,17 +42,36 @@ def fit(signal: np.ndarray, n_frames: int) -> np.ndarray:
     return np.pad(signal[:length], (0, max(0, length - len(signal))))
 
 
-@functools.cache
-def _filters() -> tuple[np.ndarray, np.ndarray]:
-    """Hann window [640] (periodic) and the triangles of librosa.filters.mel(htk=True, norm=None), [513, 80]."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    low, high = (2595 * np.log10(1 + f / 700) for f in MEL_RANGE)
-    corners = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
-    hertz = np.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1)[:, None]
+def _hann(length: int) -> np.ndarray:
+    """Periodic Hann window."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+
+
+def _triangles(corners: np.ndarray, fft: int) -> np.ndarray:
+    """Filters [fft / 2 + 1, n] that rise from one of `corners` [n + 2] in Hz to the next and fall to the one after."""
+    hertz = np.linspace(0, SAMPLE_RATE / 2, fft // 2 + 1)[:, None]
     rising = (hertz - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - hertz) / (corners[2:] - corners[1:-1])
-    triangles = np.maximum(0, np.minimum(rising, falling))
-    return window.astype(np.float32), triangles.astype(np.float32)
+    return np.maximum(0, np.minimum(rising, falling))
+
+
+@functools.cache
+def _filters() -> tuple[np.ndarray, np.ndarray]:
+    """Hann window [640] and the triangles of librosa.filters.mel(htk=True, norm=None), [513, 80]."""
+    low, high = (2595 * np.log10(1 + f / 700) for f in MEL_RANGE)
+    corners = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
+    return _hann(WINDOW), _triangles(corners, FFT).astype(np.float32)
+
+
+def _log_power(windows: np.ndarray, window: np.ndarray, mel: np.ndarray) -> np.ndarray:
+    """Log mel power of `windows` [..., T, samples], [..., T, 80] float32, some at a time."""
+    fft = 2 * (len(mel) - 1)
+    out = np.empty((*windows.shape[:-1], MELS), np.float32)
+    for start in range(0, windows.shape[-2], _FRAMES_AT_ONCE):
+        part = slice(start, start + _FRAMES_AT_ONCE)
+        power = np.square(np.abs(np.fft.rfft(windows[..., part, :] * window, fft)))
+        out[..., part, :] = np.log(np.maximum(power @ mel, FLOOR))
+    return out
 
 
 def log_fbank(signal: np.ndarray) -> np.ndarray:
@@ -67,29 +86,19 @@ def log_fbank(signal: np.ndarray) -> np.ndarray:
     window, mel = _filters()
     edge = (WINDOW - HOP) // 2
     padded = np.pad(signal.astype(np.float32), [(0, 0)] * (signal.ndim - 1) + [(edge, edge)])
-    frames = signal.shape[-1] // HOP
-    out = np.empty((*signal.shape[:-1], frames, MELS), np.float32)
-    if not frames:
-        return out
+    if not signal.shape[-1]:
+        return np.empty((*signal.shape[:-1], 0, MELS), np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=-1)[..., ::HOP, :]
-    for start in range(0, frames, _FRAMES_AT_ONCE):
-        part = slice(start, start + _FRAMES_AT_ONCE)
-        power = np.square(np.abs(np.fft.rfft(windows[..., part, :] * window, FFT)))
-        out[..., part, :] = np.log(np.maximum(power @ mel, FLOOR))
-    return out
+    return _log_power(windows, window, mel)
 
 
 @functools.cache
 def _mel_filters() -> tuple[np.ndarray, np.ndarray]:
-    """Hann window [400] (periodic) and the triangles of librosa.filters.mel(n_mels=80), [201, 80]."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(MEL_WINDOW) / MEL_WINDOW)
+    """Hann window [400] and the triangles of librosa.filters.mel(n_mels=80), [201, 80]."""
     mel = np.linspace(0, 15 + 27 * np.log(SAMPLE_RATE / 2 / 1000) / np.log(6.4), MELS + 2)  # of Slaney
     corners = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
-    hertz = np.linspace(0, SAMPLE_RATE / 2, MEL_WINDOW // 2 + 1)[:, None]
-    rising = (hertz - corners[:-2]) / (corners[1:-1] - corners[:-2])
-    falling = (corners[2:] - hertz) / (corners[2:] - corners[1:-1])
-    triangles = np.maximum(0, np.minimum(rising, falling)) * 2 / (corners[2:] - corners[:-2])
-    return window.astype(np.float32), triangles.astype(np.float32)
+    triangles = _triangles(corners, MEL_WINDOW) * 2 / (corners[2:] - corners[:-2])
+    return _hann(MEL_WINDOW), triangles.astype(np.float32)
 
 
 def log_mel(signal: np.ndarray) -> np.ndarray:
@@ -101,17 +110,10 @@ def log_mel(signal: np.ndarray) -> np.ndarray:
     if len(signal) % SAMPLES_PER_FRAME:
         raise ValueError(f"{len(signal)} samples are no whole number of video frames: call fit first")
     window, mel = _mel_filters()
-    frames = len(signal) // MEL_HOP
-    out = np.empty((frames, MELS), np.float32)
-    if not frames:
-        return out
     before = MEL_WINDOW // 2 - MEL_HOP  # samples of the first window that lie before the signal
     padded = np.pad(signal.astype(np.float32), (before, MEL_WINDOW))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW)[::MEL_HOP][:frames]
-    for start in range(0, frames, _FRAMES_AT_ONCE):
-        power = np.square(np.abs(np.fft.rfft(windows[start : start + _FRAMES_AT_ONCE] * window, MEL_WINDOW)))
-        out[start : start + _FRAMES_AT_ONCE] = np.log(np.maximum(power @ mel, FLOOR))
-    return out
+    windows = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW)[::MEL_HOP]
+    return _log_power(windows[: len(signal) // MEL_HOP], window, mel)
 
 
 def to_video_rate(x: np.ndarray, mode: Literal["centre", "voca"] = "centre") -> np.ndarray:

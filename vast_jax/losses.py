@@ -50,20 +50,22 @@ def velocity_error(prediction: Array, target: Array, mask: Array | None = None) 
     return masked_mean(jnp.square(jnp.diff(prediction, axis=1) - jnp.diff(target, axis=1)), pair)
 
 
+def mean_and_variance(x: Array, mask: Array) -> tuple[Array, Array]:
+    """Over the masked [B, T] frames of [B, T, D], [B, D] each."""
+    mask = mask[..., None]
+    count = jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
+    mean = jnp.sum(x * mask, axis=1, keepdims=True) / count
+    return mean[:, 0], jnp.sum(jnp.square(x - mean) * mask, axis=1) / count[:, 0]
+
+
 def statistics_error(prediction: Array, target: Array, mask: Array) -> Array:
     """Squared error of the mean and of the standard deviation over time of each parameter, [B, T, D] -> [B, D].
 
     A regression shrinks what it cannot foresee; these keep rest positions and liveliness. `mask` [B, T].
     """
-
-    def statistics(x: Array) -> tuple[Array, Array]:
-        count = jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)[..., None]
-        mean = jnp.sum(x * mask[..., None], axis=1, keepdims=True) / count
-        variance = jnp.sum(jnp.square(x - mean) * mask[..., None], axis=1, keepdims=True) / count
-        return mean[:, 0], jnp.sqrt(variance[:, 0] + 1e-4)
-
-    pairs = zip(statistics(prediction), statistics(target), strict=True)
-    return sum(jnp.square(a - b) for a, b in pairs)
+    means, variances = zip(*(mean_and_variance(x, mask) for x in (prediction, target)), strict=True)
+    deviations = [jnp.sqrt(variance + 1e-4) for variance in variances]
+    return jnp.square(means[0] - means[1]) + jnp.square(deviations[0] - deviations[1])
 
 
 def kl_standard_normal(mu: Array, logvar: Array) -> Array:

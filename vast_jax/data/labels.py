@@ -32,6 +32,11 @@ class Utterance(NamedTuple):
     labels: np.ndarray  # [2T] uint8, index into audio.PHONES at 50 Hz, or UNLABELLED
     phones: np.ndarray = np.zeros(0, np.uint8)  # [L], what is said, without silence: for CTC, which knows no times
 
+    @property
+    def signal(self) -> np.ndarray:
+        """The speech, float32 [640 T] in [-1, 1]."""
+        return self.speech / np.float32(32768)
+
 
 class LabelledSpeech(tfds.core.GeneratorBasedBuilder):
     """tfds builder; `utterances` maps a split to its utterances and is needed to build only. Their order is kept."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from vast_jax import checkpoint
 from vast_jax.audio import HOP, PHONES, fit, log_fbank, to_video_rate
-from vast_jax.models.acoustic_transformer import AcousticTransformer
+from vast_jax.models.acoustic_transformer import AcousticTransformer, PhoneClassifier
 
 CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
@@ -38,7 +38,7 @@ def stack_frames(x_BxTxC: jax.Array, offsets: Sequence[int], stride: int = 1) ->
     return jnp.concatenate([padded[:, reach + o : reach + o + frames : stride] for o in offsets], axis=-1)
 
 
-class AcousticModel(nn.Module):
+class AcousticModel(PhoneClassifier, nn.Module):
     """Logits of the phones at every filter-bank frame.
 
     The output on valid frames does not depend on what is masked. With an LSTM the valid frames come first. For `pairs`
@@ -57,16 +57,7 @@ class AcousticModel(nn.Module):
     dropout: float = 0.1
     classes: int = len(PHONES)  # one more for CTC: blank, the last
 
-    @property
-    def blank(self) -> int | None:
-        """The class of CTC that is no phone; None: trained frame by frame."""
-        return len(PHONES) if self.classes > len(PHONES) else None
-
-    @staticmethod
-    def features(signal: np.ndarray, start: int, end: int) -> np.ndarray:
-        """What the model reads for frames [start, end) of `signal` [320 T]: [end - start, 80]; the borders are even."""
-        first, last = max(0, start - 2), end + 2  # a video frame more on each side, for the window
-        return log_fbank(signal[first * HOP : last * HOP])[start - first : end - first]
+    spectrum = staticmethod(log_fbank)
 
     @property
     def lookback(self) -> int:
@@ -146,7 +137,7 @@ class Recogniser:
 
     def __init__(
         self,
-        module: AcousticModel | AcousticTransformer,
+        module: Module,
         params: Mapping,
         constants: Mapping[str, np.ndarray],
         hash: str,

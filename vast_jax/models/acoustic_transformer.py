@@ -5,15 +5,37 @@ convolutions -> pre-norm Transformer at 50 Hz. Here attention sees a second back
 absolute positions have become a bias of each head for each distance, so that any cutting into pieces is exact.
 """
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax.audio import HOP, MEL_HOP, PHONES, log_mel
+from vast_jax.audio import HOP, PHONES, log_mel
 
 
-class AcousticTransformer(nn.Module):
+class PhoneClassifier:
+    """What every acoustic model has: `classes`, and features of its own."""
+
+    spectrum: ClassVar[Callable[[np.ndarray], np.ndarray]]  # of a signal of whole video frames
+    per_frame: ClassVar[int] = 1  # rows of it for a frame of labels
+
+    @property
+    def blank(self) -> int | None:
+        """The class of CTC that is no phone; None: trained frame by frame."""
+        return len(PHONES) if self.classes > len(PHONES) else None
+
+    @classmethod
+    def features(cls, signal: np.ndarray, start: int, end: int) -> np.ndarray:
+        """What the model reads for frames [start, end) of `signal` [320 T], even borders: [rows, 80]."""
+        first, last = max(0, start - 2), end + 2  # a video frame more on each side, for the window
+        rows = cls.spectrum(signal[first * HOP : last * HOP])
+        return rows[(start - first) * cls.per_frame : (end - first) * cls.per_frame]
+
+
+class AcousticTransformer(PhoneClassifier, nn.Module):
     """Logits of the phones at every frame, 50 a second, from `audio.log_mel` at 100.
 
     The output on valid frames, which come first, does not depend on what is masked.
@@ -27,10 +49,8 @@ class AcousticTransformer(nn.Module):
     dropout: float = 0.0
     classes: int = len(PHONES)  # one more for CTC: blank, the last
 
-    @property
-    def blank(self) -> int | None:
-        """The class of CTC that is no phone; None: trained frame by frame."""
-        return len(PHONES) if self.classes > len(PHONES) else None
+    spectrum = staticmethod(log_mel)
+    per_frame = 2
 
     @property
     def lookback(self) -> int:
@@ -41,14 +61,6 @@ class AcousticTransformer(nn.Module):
     def lookahead(self) -> int:
         """Frames after a frame that its logits depend on."""
         return sum(self.ahead) + 1
-
-    @staticmethod
-    def features(signal: np.ndarray, start: int, end: int) -> np.ndarray:
-        """What the model reads for frames [start, end) of `signal` [320 T]: [2 (end - start), 80]; borders are even."""
-        first, last = max(0, start - 2), end + 2  # a video frame more on each side, for the window
-        per_frame = HOP // MEL_HOP
-        features = log_mel(signal[first * HOP : last * HOP])
-        return features[(start - first) * per_frame : (end - first) * per_frame]
 
     @nn.compact
     def __call__(self, x_BxUxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:

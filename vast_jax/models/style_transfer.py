@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vast_jax import checkpoint
+from vast_jax.losses import mean_and_variance
 from vast_jax.models.expression_decoder import OUTPUT_LIMIT, Mixture, StrongDecoder, WeakDecoder, WeakState
 from vast_jax.models.style_encoder import StyleEncoder
 from vast_jax.models.style_enhancer import StyleEnhancer
@@ -190,15 +191,10 @@ def statistics_code(x_BxTxD: Array, mask_BxT: Array) -> Array:
     Of normalised expression, so that the code is about 1 and .2; brought to unit range by these, as its authors do by
     the statistics of their training set.
     """
-
-    def deviation(y_BxTxD: Array, seen_BxT: Array) -> Array:
-        seen = seen_BxT[..., None]
-        count = jnp.maximum(jnp.sum(seen, axis=1, keepdims=True), 1)
-        mean = jnp.sum(y_BxTxD * seen, axis=1, keepdims=True) / count
-        return jnp.sqrt(jnp.sum(jnp.square(y_BxTxD - mean) * seen, axis=1) / count[:, 0] + 1e-8)
-
-    change = deviation(jnp.diff(x_BxTxD, axis=1), mask_BxT[:, 1:] & mask_BxT[:, :-1])
-    return jnp.concatenate([2 * (deviation(x_BxTxD, mask_BxT) - 1), 10 * (change - 0.2)], axis=-1)
+    moved_BxT = mask_BxT[:, 1:] & mask_BxT[:, :-1]
+    pairs = ((x_BxTxD, mask_BxT), (jnp.diff(x_BxTxD, axis=1), moved_BxT))
+    deviation, change = (jnp.sqrt(mean_and_variance(x, mask)[1] + 1e-8) for x, mask in pairs)
+    return jnp.concatenate([2 * (deviation - 1), 10 * (change - 0.2)], axis=-1)
 
 
 def normalise(x_BxTxD: Array, mean_D: Array, std_D: Array) -> Array:

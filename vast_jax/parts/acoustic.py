@@ -18,7 +18,6 @@ from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.parts import acoustic_report
 from vast_jax.types import Batch, Part, UserError
 
-_WHISPER = (("mean", -1), ("std", 1))
 MEASURED = 5000  # utterances that the mean and deviation of the features are taken from
 
 
@@ -89,10 +88,11 @@ class AcousticPart:
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
         """Mean and deviation of each mel band over the training speech, or much of it, [80] each; or Whisper's."""
         if self.network == "transformer":  # (log10 + 4) / 4
-            return {name: np.full(audio.MELS, sign * 4 * np.log(10), np.float32) for name, sign in _WHISPER}
+            scale = np.full(audio.MELS, 4 * np.log(10), np.float32)
+            return {"mean": -scale, "std": scale}
         total, square, count = 0.0, 0.0, 0
         for utterance in _some(read(data_dir, "train"), MEASURED):
-            fbank = audio.log_fbank(_speech(utterance)).astype(np.float64)
+            fbank = audio.log_fbank(utterance.signal).astype(np.float64)
             total, square, count = total + fbank.sum(0), square + np.square(fbank).sum(0), count + len(fbank)
         mean = total / count
         std = np.sqrt(np.maximum(square / count - mean**2, 1e-6))
@@ -131,7 +131,7 @@ class AcousticPart:
         often as it holds windows; with CTC once, if all of it fits. UserError: CTC, and no utterance fits.
         """
         utterances, features = read(data_dir, split), self.module().features
-        some = [(_speech(utterance), len(utterance.labels)) for utterance in _some(utterances, 50)]
+        some = [(utterance.signal, len(utterance.labels)) for utterance in _some(utterances, 50)]
         mean = np.mean([features(speech, 0, frames).mean(0) for speech, frames in some], 0)
 
         def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -191,7 +191,3 @@ class AcousticPart:
 def _some(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
     """At most about `count` of them, evenly chosen."""
     return utterances[:: max(1, len(utterances) // count)]
-
-
-def _speech(utterance: Utterance) -> np.ndarray:
-    return utterance.speech / np.float32(32768)

@@ -50,7 +50,7 @@ def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str 
     figures: dict[str, float] = {}
     confusion = np.zeros((len(PHONES),) * 2, int)
     for corpus, spoken in chosen.items():
-        posteriors = [recogniser.posteriors(_signal(utterance)) for utterance in spoken]
+        posteriors = [recogniser.posteriors(utterance.signal) for utterance in spoken]
         _plot_posteriors(Path(out_dir) / f"{corpus}.png", posteriors[0], spoken[0], step)
         heard = [(utterance.labels, p.argmax(-1)) for utterance, p in zip(spoken, posteriors, strict=True)]
         for labels, phones in heard:
@@ -84,7 +84,7 @@ def speaker_independence(utterances: Sequence[Utterance], posteriors: Sequence[n
     speaker, phone = speaker[kept], phone[kept]
     if len(set(speaker)) < 2:
         return {}
-    banks = [audio.log_fbank(_signal(utterance)) for utterance in utterances]
+    banks = [audio.log_fbank(utterance.signal) for utterance in utterances]
     features = {
         "ppg": np.concatenate([np.sqrt(p[at]) for p, at in zip(posteriors, middles, strict=True)])[kept],
         "fbank": np.concatenate([(b - b.mean(0))[at] for b, at in zip(banks, middles, strict=True)])[kept],
@@ -148,7 +148,7 @@ def robustness(recogniser: Recogniser, corpora: dict[str, list[Utterance]]) -> d
     }
     figures = {}
     for name, change in changes.items():
-        heard = [(u.labels, recogniser.posteriors(change(_signal(u))).argmax(-1)) for u in chosen]
+        heard = [(u.labels, recogniser.posteriors(change(u.signal)).argmax(-1)) for u in chosen]
         figures[name] = _accuracy(heard).get("accuracy", 0.0)
     for pace in (0.85, 1.15):
         heard = []
@@ -156,7 +156,7 @@ def robustness(recogniser: Recogniser, corpora: dict[str, list[Utterance]]) -> d
             frames = 2 * round(len(utterance.labels) / pace / 2)
             frame_at = ((np.arange(frames) + 0.5) * pace).astype(int)
             labels = utterance.labels[np.minimum(frame_at, len(utterance.labels) - 1)]
-            speech = librosa.effects.time_stretch(_signal(utterance), rate=pace, n_fft=512)
+            speech = librosa.effects.time_stretch(utterance.signal, rate=pace, n_fft=512)
             speech = librosa.util.fix_length(speech, size=frames * audio.HOP)
             heard.append((labels, recogniser.posteriors(speech).argmax(-1)))
         figures[f"pace_{pace}"] = _accuracy(heard).get("accuracy", 0.0)
@@ -175,15 +175,11 @@ def without_speech(recogniser: Recogniser) -> dict[str, float]:
     return {name: float(recogniser.posteriors(s)[:, wordless].sum(-1).mean()) for name, s in heard.items()}
 
 
-def _signal(utterance: Utterance) -> np.ndarray:
-    return utterance.speech / np.float32(32768)
-
-
 def _plot_posteriors(path: Path, posteriors: np.ndarray, utterance: Utterance, step: int) -> None:
     labels = np.where(utterance.labels == UNLABELLED, -1, utterance.labels)
     wanted = (labels[None] == np.arange(len(PHONES))[:, None]).astype(float)
     figure, axes = plt.subplots(3, figsize=(14, 14), sharex=True, gridspec_kw=dict(height_ratios=(1, 2, 2)))
-    images = (audio.log_fbank(_signal(utterance)).T, posteriors.T, wanted)
+    images = (audio.log_fbank(utterance.signal).T, posteriors.T, wanted)
     titles = ("log mel filter bank", f"posteriors, step {step}", "labels")
     for axis, image, title in zip(axes, images, titles, strict=True):
         axis.imshow(image, aspect="auto", origin="lower", interpolation="nearest", cmap="magma")
