@@ -7,9 +7,9 @@ from vast_jax.models.style_encoder import StyleEncoder
 B, T, D, P = 3, 29, 7, 41
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    module = StyleEncoder(channels=(16, 16, 24, 24), speech_width=8, state_width=12)
+@pytest.fixture(scope="module", params=[False, True], ids=["last", "pooled"])
+def encoder(request):
+    module = StyleEncoder(channels=(16, 16, 24, 24), speech_width=8, state_width=12, pooled=request.param)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(B, T, D)).astype(np.float32)
     ppg = rng.dirichlet(np.ones(P), size=(B, T)).astype(np.float32)
@@ -47,4 +47,6 @@ def test_hidden_speech_is_not_looked_at(encoder):
     np.testing.assert_array_equal(*hidden)
     known = [apply(x, a, mask, np.ones(B, bool)) for a in (ppg, other)]
     assert np.abs(known[0] - known[1]).max() > 1e-4
-    assert np.abs(known[0]).max() <= 1
+    assert np.abs(known[0][:, :12]).max() <= 1
+    if known[0].shape[1] > 12:
+        np.testing.assert_allclose(known[0][:, 12:], np.concatenate([x.mean(1), x.std(1)], -1), atol=1e-3)

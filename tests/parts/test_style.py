@@ -1,4 +1,4 @@
-"""Style transfer is trained here on made-up talkers: the jaw follows the speech, the smile the talker."""
+"""Style transfer is trained here on made-up talkers."""
 
 import dataclasses
 from pathlib import Path
@@ -7,61 +7,37 @@ import jax
 import numpy as np
 import optax
 import pytest
+from talkers import FACE, JAW, SMILE, D, P, talker
 from weights import random_like
 
 from vast_jax import checkpoint
 from vast_jax.audio import SILENCE
 from vast_jax.config import read_config
 from vast_jax.data import pipeline
-from vast_jax.data.clips import Clip
 from vast_jax.face.model import landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.metrics import landmarks as metrics_landmarks
 from vast_jax.models.style_transfer import StyleModel, load_style_model
 from vast_jax.parts import style_data
 from vast_jax.parts.style import StylePart
-from vast_jax.types import FaceTrack, UserError
+from vast_jax.types import UserError
 
-FACE = load_face_model()
-D, P = len(FACE.expression_names), 41
-JAW, SMILE = (FACE.expression_names.index(name) for name in ("jawOpen", "mouthSmileLeft"))
 SMALL = StylePart(
     d_style=8, encoder_channels=(16, 16, 16, 16), encoder_state=16, strong_width=32, strong_layers=1, strong_heads=2,
     reach=16, weak_width=16, window=48,
 )  # fmt: skip
 
 
-def _clip(name, person, smile, frames=75, seed=0, **fields):
-    rng = np.random.default_rng(seed)
-    phones = np.repeat(rng.integers(0, P, frames // 5 + 1), 5)[:frames]
-    expression = np.clip(rng.normal(0.1, 0.02, (frames, D)), 0, 1).astype(np.float32)
-    expression[:, JAW] = 0.1 + 0.6 * (phones % 3 == 0)
-    expression[:, SMILE] = smile + rng.normal(0, 0.02, frames)
-    zeros = np.zeros((frames, 3), np.float32)
-    track = FaceTrack(
-        identity=np.zeros(len(FACE.identity_basis), np.float32), expression=expression, rotation=zeros,
-        translation=zeros + np.float32([0, 0, 900]), gaze=np.zeros((frames, 4), np.float32),
-        landmarks=np.zeros((frames, 478, 3), np.float32), valid=np.ones(frames, bool),
-        crop=np.array([52, 52, 256], np.float32), source_size=np.array([360, 360]), focal=1080.0, fps=25.0,
-        face_model=FACE.hash,
-    )  # fmt: skip
-    values = dict(
-        name=name, person=person, fingerprint="", track=track, speech_int16=np.zeros(640 * frames, np.int16),
-        has_speech=True, ppg=np.eye(P, dtype=np.float32)[phones], ppg_hash="an acoustic model", jpegs=[],
-    )  # fmt: skip
-    return Clip(**(values | fields))
-
-
 @pytest.fixture(scope="module")
 def clips():
     talkers = [("grid/s1", "s1", 0.1), ("a/b", "smiler", 0.7), ("a/c", "neutral", 0.2), ("a/d", "half", 0.45)]
     train = [
-        _clip(f"{folder}/{i}", person, smile, seed=10 * t + i)
+        talker(f"{folder}/{i}", person, smile, seed=10 * t + i)
         for t, (folder, person, smile) in enumerate(talkers)
         for i in range(4)
     ]
     held_out = [
-        _clip(f"{c.name}x", c.person, c.track.expression[0, SMILE], 80, 100 + i) for i, c in enumerate(train[::2])
+        talker(f"{c.name}x", c.person, c.track.expression[0, SMILE], 80, 100 + i) for i, c in enumerate(train[::2])
     ]
     return {"train": pipeline.Clips(train), "held_out": pipeline.Clips(held_out)}
 
@@ -100,7 +76,7 @@ def test_paired_prompts_are_the_target_itself(clips):
 
 def test_at_its_own_pace_a_frame_is_itself_alone():
     """A lost face makes its own frame invalid, not the one before it."""
-    clip = _clip("a/b/c", "x", 0.1, frames=60)
+    clip = talker("a/b/c", "x", 0.1, frames=60)
     valid = np.arange(60) != 30
     clip = dataclasses.replace(clip, track=clip.track._replace(valid=valid))
     example = style_data.Examples([clip], ("corrective_1",) * D, 60, 0.0, 0.5)(0, np.random.default_rng(0))
@@ -110,7 +86,7 @@ def test_at_its_own_pace_a_frame_is_itself_alone():
 
 def test_stretch_and_amplitude_change_example_and_prompt_alike():
     """A ramp keeps its form: its slope is the pace times the amplitude, its PPG a distribution, its mean the clip's."""
-    clip = _clip("a/b/c", "x", 0.1, frames=200)
+    clip = talker("a/b/c", "x", 0.1, frames=200)
     ramp = np.repeat(np.linspace(0, 1, 200, dtype=np.float32)[:, None], D, axis=1)
     clip = dataclasses.replace(clip, track=clip.track._replace(expression=ramp))
     make = style_data.Examples([clip], ("corrective_1",) * D, 48, 0.0, 0.5, stretch=0.3, amplitude=0.5)
@@ -128,7 +104,7 @@ def test_stretch_and_amplitude_change_example_and_prompt_alike():
 
 
 def test_where_speech_stops_the_mouth_shuts_and_the_rest_goes_on():
-    clip = _clip("a/b/c", "x", 0.3, frames=120)
+    clip = talker("a/b/c", "x", 0.3, frames=120)
     gap = np.eye(D, dtype=np.float32)[JAW]
     brow = FACE.expression_names.index("browInnerUp")
     make = style_data.Examples([clip], FACE.expression_names, 96, 0.0, 0.5, muted=1.0, strong=[JAW], lip_gap=gap)
@@ -156,7 +132,7 @@ def test_only_some_corpora_may_teach(opened):
 
 
 def test_shares_keep_a_large_corpus_from_drowning_the_rest():
-    clips = [_clip(f"grid/s1/{i}", "s1", 0.1) for i in range(9)] + [_clip("a/b/c", "x", 0.1, frames=300)]
+    clips = [talker(f"grid/s1/{i}", "s1", 0.1) for i in range(9)] + [talker("a/b/c", "x", 0.1, frames=300)]
     share = style_data.shares(clips, 0.5)
     assert share[-1] == pytest.approx(0.5)
     assert share.sum() == pytest.approx(1)
@@ -189,11 +165,11 @@ def test_the_mirror_of_an_expression_is_the_mirror_of_its_mesh():
 def test_clips_that_cannot_teach_are_left_out():
     still = np.zeros(75, bool)
     bad = [
-        _clip("a/b/1", "x", 0.1, frames=20),
-        _clip("a/b/2", "x", 0.1, has_speech=False),
-        _clip("a/b/3", "x", 0.1, track=_clip("a", "x", 0.1).track._replace(valid=still)),
+        talker("a/b/1", "x", 0.1, frames=20),
+        talker("a/b/2", "x", 0.1, has_speech=False),
+        talker("a/b/3", "x", 0.1, track=talker("a", "x", 0.1).track._replace(valid=still)),
     ]
-    good = _clip("a/b/4", "x", 0.1)
+    good = talker("a/b/4", "x", 0.1)
     assert style_data.usable([*bad, good]) == [good]
 
 
@@ -208,7 +184,7 @@ def test_constants_weigh_parameters_by_what_they_move(opened):
 
 
 def test_clips_of_another_face_model_are_refused(monkeypatch):
-    clip = _clip("a/b/c", "x", 0.1)
+    clip = talker("a/b/c", "x", 0.1)
     other = dataclasses.replace(clip, track=clip.track._replace(face_model="another"))
     monkeypatch.setattr(pipeline, "open_clips", lambda data_dir, split="train": pipeline.Clips([other]))
     with pytest.raises(UserError, match="face model"):
@@ -231,7 +207,7 @@ def face233(tmp_path):
 def test_the_papers_preset_has_85_strong_and_148_weak_parameters(face233, monkeypatch):
     preset = read_config(Path(__file__).parents[2] / "configs" / "style_paper.py").part
     face = load_face_model(face233)
-    clip = _clip("a/b/c", "x", 0.1, frames=48)
+    clip = talker("a/b/c", "x", 0.1, frames=48)
     expression = np.random.default_rng(0).normal(0, 0.1, (48, 233)).astype(np.float32)
     track = clip.track._replace(expression=expression, face_model=face.hash)
     clips = pipeline.Clips([dataclasses.replace(clip, track=track)])

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from vast_jax.losses import mean_and_variance
 from vast_jax.types import Array
 
 
@@ -12,12 +13,16 @@ class StyleEncoder(nn.Module):
     The order of expression parameters means nothing, so the convolutions run over time alone, unlike those over
     spectrograms of the reference encoder they follow (Skerry-Ryan et al., 2018). The result does not depend on what
     lies behind the mask, nor on how much of it there is.
+
+    `pooled` adds mean and deviation over time of each expression parameter, as speaker encoders pool (Snyder et al.,
+    2018, x-vectors): what is said of a face by plain statistics then holds for faces unlike those of the training.
     """
 
     channels: tuple[int, ...] = (128, 128, 256, 256)
     strides: tuple[int, ...] = (1, 2, 1, 2)
     speech_width: int = 64
     state_width: int = 256
+    pooled: bool = False
 
     @nn.compact
     def __call__(self, x_BxTxD: Array, ppg_BxTxP: Array, mask_BxT: Array, has_speech_B: Array) -> Array:
@@ -25,6 +30,7 @@ class StyleEncoder(nn.Module):
 
         Where `has_speech_B` is false the PPG is not looked at: a learned vector stands for unknown speech.
         """
+        mean_BxD, variance_BxD = mean_and_variance(jnp.where(mask_BxT[..., None], x_BxTxD, 0), mask_BxT)
         speech_BxTxE = nn.Dense(self.speech_width, name="speech")(ppg_BxTxP)
         unknown_E = self.param("unknown_speech", nn.initializers.zeros, (self.speech_width,))
         speech_BxTxE = jnp.where(has_speech_B[:, None, None], speech_BxTxE, unknown_E)
@@ -38,4 +44,7 @@ class StyleEncoder(nn.Module):
         lengths_B = jnp.maximum(jnp.sum(mask_BxT, axis=1), 1)
         y_BxTxC = jnp.where(mask_BxT[..., None], y_BxTxC, 0)
         state_BxH, _ = nn.RNN(nn.GRUCell(self.state_width), return_carry=True)(y_BxTxC, seq_lengths=lengths_B)
-        return nn.tanh(state_BxH)
+        summary_BxH = nn.tanh(state_BxH)
+        if self.pooled:
+            summary_BxH = jnp.concatenate([summary_BxH, mean_BxD, jnp.sqrt(variance_BxD + 1e-4)], axis=-1)
+        return summary_BxH

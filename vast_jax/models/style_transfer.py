@@ -46,6 +46,7 @@ class StyleTransfer(nn.Module):
     householder_steps: int = 4
     encoder_channels: tuple[int, ...] = (128, 128, 256, 256)
     encoder_state: int = 256
+    encoder_pooled: bool = False
     strong_width: int = 128
     strong_layers: int = 3
     strong_heads: int = 8
@@ -65,7 +66,9 @@ class StyleTransfer(nn.Module):
             raise ValueError("strong and weak must name every expression parameter exactly once")
         # From the decoders' order, strong then weak, back to the face model's.
         self.position = tuple(order.index(d) for d in range(len(order)))
-        self.encoder = StyleEncoder(channels=self.encoder_channels, state_width=self.encoder_state)
+        self.encoder = StyleEncoder(
+            channels=self.encoder_channels, state_width=self.encoder_state, pooled=self.encoder_pooled
+        )
         self.enhancer = StyleEnhancer(self.style_width, self.householder_steps)
         self.strong_decoder = StrongDecoder(
             len(self.strong),

@@ -38,6 +38,8 @@ class StylePart:
     """Of the style encoder's four convolutions."""
     encoder_state: int = 192
     """Units of its GRU."""
+    encoder_pooled: bool = False
+    """Whether it also sees each parameter's mean and deviation over the prompt."""
     strong_width: int = 128
     """Of the Transformer."""
     strong_layers: int = 3
@@ -112,6 +114,7 @@ class StylePart:
             householder_steps=self.householder_steps,
             encoder_channels=self.encoder_channels,
             encoder_state=self.encoder_state,
+            encoder_pooled=self.encoder_pooled,
             strong_width=self.strong_width,
             strong_layers=self.strong_layers,
             strong_heads=self.strong_heads,
