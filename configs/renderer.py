@@ -4,8 +4,8 @@
     python train.py configs/renderer.py --data DIR --workdir RUN
     python infer.py --avatar RUN/export
 
-12 minutes of GRID s1: 37 minutes on one core. The README's figures are of this config, and after it of 900 steps more from
-its export (`--init-from`) when the acoustic model had changed.
+12 minutes of GRID s1: 37 minutes on one core. The README's figures are of this config and, after it, of 900 steps more
+from its export (`--init-from`) when the acoustic model had changed.
 """
 
 from vast_jax.parts.renderer import RendererPart
