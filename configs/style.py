@@ -5,8 +5,8 @@
 
 Trained on 12 minutes of GRID s1 and 13 minutes of about 65 expressive talkers: 16 to 30 minutes on one core. Expect on
 held-out GRID clips lip aperture correlated with the true one by .91 (.53 with the speech of another clip) and a mouth
-error of 1.13 mm (1.69; mean expression 2.11); on unseen talkers a correlation of .57; and styles of different people 2.8
-times as far apart as two halves of one prompt.
+error of 1.13 mm (1.69; mean expression 2.11); on unseen talkers a correlation of .57; different styles are 2.8 times
+as far apart as two halves of one prompt.
 """
 
 from vast_jax.parts.style import StylePart
