@@ -58,14 +58,14 @@ def mean_and_variance(x: Array, mask: Array) -> tuple[Array, Array]:
     return mean[:, 0], jnp.sum(jnp.square(x - mean) * mask, axis=1) / count[:, 0]
 
 
-def statistics_error(prediction: Array, target: Array, mask: Array) -> Array:
-    """Squared error of the mean and of the standard deviation over time of each parameter, [B, T, D] -> [B, D].
+def statistics_errors(prediction: Array, target: Array, mask: Array) -> tuple[Array, Array]:
+    """Squared errors of the mean and of the standard deviation over time of each parameter, [B, T, D] -> [B, D] each.
 
     A regression shrinks what it cannot foresee; these keep rest positions and liveliness. `mask` [B, T].
     """
     means, variances = zip(*(mean_and_variance(x, mask) for x in (prediction, target)), strict=True)
     deviations = [jnp.sqrt(variance + 1e-4) for variance in variances]
-    return jnp.square(means[0] - means[1]) + jnp.square(deviations[0] - deviations[1])
+    return jnp.square(means[0] - means[1]), jnp.square(deviations[0] - deviations[1])
 
 
 def kl_standard_normal(mu: Array, logvar: Array) -> Array:

@@ -75,7 +75,8 @@ class StylePart:
     likelihood_weight: float = 0.1
     """Of the mixture's negative log-likelihood of the weak parameters, a parameter; it takes their errors' place."""
     statistics_weight: float = 0.0
-    """Of the errors of each parameter's mean and deviation over the window, the weak ones free-running."""
+    """Of the errors over the window of each parameter's mean, the weak ones free-running, and of the strong ones'
+    deviation."""
     lips_weight: float = 1.0
     """Of the error of gaps, widths and positions of the lips, which several parameters make together."""
     velocity_weight: float = 0.0
@@ -194,7 +195,9 @@ class StylePart:
             reconstruction = losses.masked_mean(element(out.expression, x) * regressed, seen)
             if self.statistics_weight:
                 free = out.expression.at[..., weak].set(out.free)
-                statistics = (losses.statistics_error(free, x, seen) * weight).mean()
+                rest, liveliness = losses.statistics_errors(free, x, seen)
+                # not the weak ones' liveliness: free-running, they learned to swing like pendulums for it
+                statistics = ((rest + liveliness.at[..., weak].set(0.0)) * weight).mean()
             lip_error = losses.masked_mean(jnp.square((out.expression - x) @ lips), seen)
             velocity = losses.velocity_error(out.expression, x, seen)
             kl = losses.kl_standard_normal(out.mu, out.logvar)
