@@ -2,7 +2,7 @@
 
     python -m vast_jax.ablation --data DATA --out OUT [--steps 3500] [--seeds 0 1 2] [--variants full mse]
 
-Trains every variant with every seed (a run that was stopped goes on), measures it on held-out clips and prompts as
+Trains every variant with every seed (a run that was stopped goes on), measures each on held-out clips and prompts as
 `vast_jax.evaluate` does, and writes OUT/table.md, OUT/figures.json and for each run its curves, mesh strips and style
 space.
 """
@@ -91,6 +91,7 @@ def ablate(args: Args, part: StylePart = StylePart()) -> dict[str, list[dict[str
     if unknown := set(args.variants) - set(VARIANTS):
         raise UserError(f"no variant {', '.join(sorted(unknown))}: there are {', '.join(VARIANTS)}")
     use_compilation_cache()
+    face, acoustic = load_face_model(part.face_model), load_acoustic()
     found: dict[str, list[dict[str, float]]] = {}
     for name in args.variants or VARIANTS:
         for seed in args.seeds:
@@ -99,7 +100,8 @@ def ablate(args: Args, part: StylePart = StylePart()) -> dict[str, list[dict[str
             config = Config(changed, steps=args.steps, batch_size=args.batch_size, seed=seed, log_every=50)
             if fit(config, args.data, run).step < args.steps:
                 raise UserError(f"stopped; run the same command again to go on with {run}")
-            found.setdefault(name, []).append(_measure(args, run))
+            models = Models(face, acoustic, load_style_model(run / "export"))
+            found.setdefault(name, []).append(_measure(args, models, run))
             _write(args.out, found)
     print(table(found))
     return found
@@ -119,21 +121,14 @@ def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def _measure(args: Args, run: Path) -> dict[str, float]:
-    """Figures of a trained run, named "pipeline_...", "style_..." and "space_..."; kept beside it."""
-    kept = run / "measured.json"
-    if kept.is_file():
-        return json.loads(kept.read_text())
-    models = Models(load_face_model(), load_acoustic(), load_style_model(run / "export"))
+def _measure(args: Args, models: Models, run: Path) -> dict[str, float]:
+    """Figures of a trained run, named "pipeline_...", "style_..." and "style_space_..."; pictures in its folder."""
     plan = planning.of_data(args.data, None, models, None, args.clips, run, print)
-    figures = {
+    return {
         f"{name.replace(' ', '_')}_{figure}": value
         for name, outcome in plan.outcomes.items()
         for figure, value in outcome.figures.items()
     }
-    with atomic_path(kept) as part:
-        part.write_text(json.dumps(jsonable(figures), indent=1))
-    return figures
 
 
 def _write(out: Path, found: Mapping) -> None:

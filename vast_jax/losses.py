@@ -50,12 +50,17 @@ def velocity_error(prediction: Array, target: Array, mask: Array | None = None) 
     return masked_mean(jnp.square(jnp.diff(prediction, axis=1) - jnp.diff(target, axis=1)), pair)
 
 
-def mean_and_variance(x: Array, mask: Array) -> tuple[Array, Array]:
-    """Over the masked [B, T] frames of [B, T, D], [B, D] each."""
+def mean_and_deviation(x: Array, mask: Array, epsilon: float = 1e-4) -> tuple[Array, Array]:
+    """Over the masked [B, T] frames of [B, T, D], [B, D] each; what lies behind the mask is never seen, even NaN.
+
+    `epsilon` is added to the variance, so that the gradient is finite where nothing moves.
+    """
     mask = mask[..., None]
+    x = jnp.where(mask, x, 0)
     count = jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
-    mean = jnp.sum(x * mask, axis=1, keepdims=True) / count
-    return mean[:, 0], jnp.sum(jnp.square(x - mean) * mask, axis=1) / count[:, 0]
+    mean = jnp.sum(x, axis=1, keepdims=True) / count
+    variance = jnp.sum(jnp.square(x - mean) * mask, axis=1) / count[:, 0]
+    return mean[:, 0], jnp.sqrt(variance + epsilon)
 
 
 def statistics_errors(prediction: Array, target: Array, mask: Array) -> tuple[Array, Array]:
@@ -63,9 +68,9 @@ def statistics_errors(prediction: Array, target: Array, mask: Array) -> tuple[Ar
 
     A regression shrinks what it cannot foresee; these keep rest positions and liveliness. `mask` [B, T].
     """
-    means, variances = zip(*(mean_and_variance(x, mask) for x in (prediction, target)), strict=True)
-    deviations = [jnp.sqrt(variance + 1e-4) for variance in variances]
-    return jnp.square(means[0] - means[1]), jnp.square(deviations[0] - deviations[1])
+    pairs = zip(mean_and_deviation(prediction, mask), mean_and_deviation(target, mask), strict=True)
+    rest, liveliness = (jnp.square(predicted - true) for predicted, true in pairs)
+    return rest, liveliness
 
 
 def kl_standard_normal(mu: Array, logvar: Array) -> Array:

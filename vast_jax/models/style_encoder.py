@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from vast_jax.losses import mean_and_variance
+from vast_jax.losses import mean_and_deviation
 from vast_jax.types import Array
 
 
@@ -30,7 +30,7 @@ class StyleEncoder(nn.Module):
 
         Where `has_speech_B` is false the PPG is not looked at: a learned vector stands for unknown speech.
         """
-        mean_BxD, variance_BxD = mean_and_variance(jnp.where(mask_BxT[..., None], x_BxTxD, 0), mask_BxT)
+        pooled = mean_and_deviation(x_BxTxD, mask_BxT) if self.pooled else ()
         speech_BxTxE = nn.Dense(self.speech_width, name="speech")(ppg_BxTxP)
         unknown_E = self.param("unknown_speech", nn.initializers.zeros, (self.speech_width,))
         speech_BxTxE = jnp.where(has_speech_B[:, None, None], speech_BxTxE, unknown_E)
@@ -44,7 +44,4 @@ class StyleEncoder(nn.Module):
         lengths_B = jnp.maximum(jnp.sum(mask_BxT, axis=1), 1)
         y_BxTxC = jnp.where(mask_BxT[..., None], y_BxTxC, 0)
         state_BxH, _ = nn.RNN(nn.GRUCell(self.state_width), return_carry=True)(y_BxTxC, seq_lengths=lengths_B)
-        summary_BxH = nn.tanh(state_BxH)
-        if self.pooled:
-            summary_BxH = jnp.concatenate([summary_BxH, mean_BxD, jnp.sqrt(variance_BxD + 1e-4)], axis=-1)
-        return summary_BxH
+        return jnp.concatenate([nn.tanh(state_BxH), *pooled], axis=-1)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vast_jax import checkpoint
-from vast_jax.losses import mean_and_variance
+from vast_jax.losses import mean_and_deviation
 from vast_jax.models.expression_decoder import OUTPUT_LIMIT, Mixture, StrongDecoder, WeakDecoder, WeakState
 from vast_jax.models.style_encoder import StyleEncoder
 from vast_jax.models.style_enhancer import StyleEnhancer
@@ -196,7 +196,7 @@ def statistics_code(x_BxTxD: Array, mask_BxT: Array) -> Array:
     """
     moved_BxT = mask_BxT[:, 1:] & mask_BxT[:, :-1]
     pairs = ((x_BxTxD, mask_BxT), (jnp.diff(x_BxTxD, axis=1), moved_BxT))
-    deviation, change = (jnp.sqrt(mean_and_variance(x, mask)[1] + 1e-8) for x, mask in pairs)
+    deviation, change = (mean_and_deviation(x, mask, 1e-8)[1] for x, mask in pairs)
     return jnp.concatenate([2 * (deviation - 1), 10 * (change - 0.2)], axis=-1)
 
 
