@@ -12,4 +12,4 @@ as far apart as two halves of one prompt.
 from vast_jax.parts.style import StylePart
 from vast_jax.training import Config
 
-config = Config(part=StylePart(), steps=3500, batch_size=16, log_every=50, eval_every=1000, save_every=500)
+config = Config(part=StylePart(), steps=2500, batch_size=16, log_every=50, eval_every=1000, save_every=500)

@@ -6,7 +6,8 @@
     python train.py configs/style_paper.py --data DIR233 --workdir RUN --part.face-model head233.npz
 
 The paper's own face model is not public: these are ARKit's 52 shapes and 181 more, learned from your footage, which has
-to hold that many. Widths, steps and batch are our choice, for the paper names none.
+to hold that many. Widths, steps and batch are our choice, for the paper names none; what `StylePart` adds to the
+paper's model is off, but not its changes to the examples.
 """
 
 from vast_jax.parts.style import StylePart
@@ -21,6 +22,12 @@ part = StylePart(
     strong_layers=4,
     reach=32,
     weak_width=512,
+    encoder_pooled=False,
+    modulated=False,
+    manner=False,
+    lively=False,
+    closing=False,
+    statistics_weight=0.0,
     other_window=0.0,
     learning_rate=3e-4,
 )

@@ -44,13 +44,6 @@ def test_a_mix_lies_between_and_intensity_goes_beyond():
         np.testing.assert_allclose(styles.strengthen(OTHER, ONE, intensity), expected)
 
 
-def test_the_prior_is_seeded_and_as_wide_as_its_temperature():
-    np.testing.assert_array_equal(styles.draw(8, 3), styles.draw(8, 3))
-    assert np.abs(styles.draw(8, 3) - styles.draw(8, 4)).max() > 0.1
-    assert styles.draw(4000, 0, 0.5).std() == pytest.approx(0.5, rel=0.05)
-    assert not styles.draw(5, 0, 0.0).any()
-
-
 def test_styles_over_time_arrive_when_they_are_due_and_never_jump():
     out = styles.over_time([0.0, 2.0, 2.4], [ONE, OTHER, ONE], 100, fade=0.8)
     assert out.shape == (100, 3) and out.dtype == np.float32
@@ -59,12 +52,6 @@ def test_styles_over_time_arrive_when_they_are_due_and_never_jump():
     np.testing.assert_allclose(out[60:], np.tile(ONE, (40, 1)), atol=1e-5)  # 0.4 s were left for the second
     assert np.abs(np.diff(out, axis=0)).max() < 4 * 1.5 / (0.4 * 25) + 1e-3  # the steepest of the shorter fade
     np.testing.assert_array_equal(styles.over_time([1.0], [OTHER], 3), np.tile(OTHER, (3, 1)))
-
-
-def test_gains_scale_the_deviation_of_their_group():
-    expression = np.array([[1.0, 2.0, 3.0, 4.0]], np.float32)
-    out = styles.scale(expression, np.ones(4, np.float32), [(0, 2), (1,)], [2.0, 0.0])
-    np.testing.assert_allclose(out, [[1, 1, 5, 4]])
 
 
 def test_a_schedule_becomes_styles():

@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vast_jax import audio, styles
+from vast_jax import audio
 from vast_jax.checkpoint import expect
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.models.acoustic_model import Recogniser
-from vast_jax.models.style_transfer import StyleModel, load_style_model
+from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.prompt import Prompt
 from vast_jax.types import UserError
 
@@ -81,13 +81,9 @@ def perform(
     ppg = models.acoustic(audio.fit(speech, n_frames), n_frames)
     if isinstance(style, Prompt):
         style = style_of(models, style)
-    expression = models.style.decode(ppg, style, seed)
+    expression = models.style.decode(ppg, style, seed, gains)
     if not np.isfinite(expression).all():
         raise UserError("the style model gave values that are not finite: its weights are damaged or mistrained")
-    if gains != (1.0, 1.0):
-        groups = (models.style.module.strong, models.style.module.weak)
-        low, high = (models.style.constants[name] for name in ("low", "high"))
-        expression = np.clip(styles.scale(expression, models.style.constants["mean"], groups, gains), low, high)
     return Performance(expression, ppg)
 
 

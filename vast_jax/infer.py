@@ -64,7 +64,7 @@ class Args:
     face_model: Path | None = None
     """face model that style model and avatar were trained with; none: the shipped one"""
     style_model: str | None = None
-    """folder of style weights; none: the shipped ones"""
+    """folder of style weights, or "grid": shipped ones of open data alone; none: the shipped ones, for research"""
     acoustic_model: str | None = None
     """folder of acoustic weights; none: the shipped ones"""
     save_style: Path | None = None
@@ -165,7 +165,7 @@ def _speak(
     def encode(source: str) -> np.ndarray:
         if source == styles.PRIOR:
             say(f"style   drawn from the prior, seed {args.seed}")
-            return styles.draw(models.style.module.width_of_style, args.seed, args.temperature)
+            return models.style.draw(args.seed, args.temperature)
         prompt = read_prompt(source, models.face, models.acoustic, args.face)
         if args.save_style:
             save_style(args.save_style, prompt)

@@ -66,11 +66,6 @@ def mix(styles: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
     return np.average(np.stack(styles), axis=0, weights=weights).astype(np.float32)
 
 
-def draw(width: int, seed: int, temperature: float = 1.0) -> np.ndarray:
-    """A style [width] of deviation `temperature` from the prior N(0, I), which Householder steps leave as it is."""
-    return (temperature * np.random.default_rng(seed).standard_normal(width)).astype(np.float32)
-
-
 def strengthen(style: np.ndarray, neutral: np.ndarray, intensity: float) -> np.ndarray:
     """From `neutral` (at 0) through `style` (at 1) and on: neutral + intensity (style - neutral)."""
     return (neutral + intensity * (style - neutral)).astype(np.float32)
@@ -89,16 +84,6 @@ def over_time(moments: Sequence[float], styles: Sequence[np.ndarray], n_frames: 
         x = np.clip((seconds - moments[i] + length) / length, 0, 1)[:, None]
         out += (x * x * (3 - 2 * x)) * (styles[i] - styles[i - 1])
     return out.astype(np.float32)
-
-
-def scale(
-    expression: np.ndarray, mean: np.ndarray, groups: Sequence[Sequence[int]], gains: Sequence[float]
-) -> np.ndarray:
-    """Expression [T, D] whose deviation from `mean` [D] is multiplied, each group of parameters by its own gain."""
-    gain = np.ones(expression.shape[-1], np.float32)
-    for group, value in zip(groups, gains, strict=True):
-        gain[list(group)] = value
-    return (mean + gain * (expression - mean)).astype(np.float32)
 
 
 def resolve(

@@ -7,6 +7,7 @@ import pytest
 from vast_jax.audio import SILENCE
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.metrics.expressiveness import (
+    blink_spans,
     blinks_a_minute,
     count_blinks,
     diversity,
@@ -140,6 +141,7 @@ def test_blinks_are_counted_with_hysteresis():
     assert count_blinks([0.1, 0.9, 0.9]) == 1  # cut off by the end
     assert count_blinks([0, *[1] * 12, 0]) == 1 and count_blinks([0, *[1] * 13, 0]) == 0  # half a second at most
     assert count_blinks([0, *[1] * 13, 0, 1, 0]) == 1
+    assert blink_spans([*blink, 0, *blink]) == [(1, 6), (9, 14)]
 
 
 def test_blinks_a_minute_of_a_head():

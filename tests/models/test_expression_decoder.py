@@ -1,14 +1,19 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.special
-import scipy.stats
 from weights import random_like
 
-from vast_jax.models.expression_decoder import LocalAttention, Mixture, Modulation, StrongDecoder, WeakDecoder, alibi
+from vast_jax.models.expression_decoder import (
+    LOG_SIGMA,
+    USUAL_BLINK,
+    USUAL_SIGMA,
+    LocalAttention,
+    Modulation,
+    StrongDecoder,
+    WeakDecoder,
+    alibi,
+)
 
 P, S, D = 41, 6, 5
 
@@ -149,29 +154,6 @@ def test_training_noise_is_seeded_and_absent_outside_training(weak):
     assert 0 < np.abs(noisy - apply(variables, ppg, style)).max() < 0.5
 
 
-def test_mixture_likelihood_is_scipys():
-    rng = np.random.default_rng(0)
-    mixture = Mixture(rng.normal(size=(7, 3)), rng.normal(size=(7, 3, D)), 0.3 * rng.normal(size=(7, 3, D)))
-    x, weight = rng.normal(size=(7, D)), rng.uniform(0.5, 2, D)
-    constant = 0.5 * np.log(2 * np.pi)
-    for powers in (np.ones(D), weight):
-        log_density = scipy.stats.norm.logpdf(x[:, None], mixture.mean, np.exp(mixture.log_sigma)) + constant
-        oracle = scipy.special.logsumexp(
-            scipy.special.log_softmax(mixture.logits, axis=-1) + (powers * log_density).sum(-1), axis=-1
-        )
-        np.testing.assert_allclose(mixture.log_likelihood(x, powers), oracle, rtol=1e-4)
-
-
-def test_mixture_draws_its_components_as_often_as_they_are_likely():
-    shares = np.array([0.7, 0.25, 0.05])
-    mixture = Mixture(np.log(shares), np.arange(3.0)[:, None] * np.ones(D), np.zeros((3, D)))
-    gumbel = jax.random.gumbel(jax.random.key(0), (4000, 3))
-    drawn = np.asarray(jax.vmap(mixture.draw)(gumbel))
-    assert (drawn == drawn[:, :1]).all()  # whole components
-    np.testing.assert_allclose(np.bincount(drawn[:, 0].astype(int)) / 4000, shares, atol=0.03)
-    np.testing.assert_array_equal(mixture.draw(np.zeros(3)), np.zeros(D))
-
-
 def test_style_sets_rest_and_amplitude():
     style = np.random.default_rng(0).normal(size=(2, S)).astype(np.float32)
     module = Modulation(D)
@@ -179,26 +161,28 @@ def test_style_sets_rest_and_amplitude():
     rest, amplitude = module.apply({"params": params}, style)
     assert rest.shape == amplitude.shape == (2, D) and (amplitude > 0).all()
     ppg, _ = _speech(8)
-    for decoder in (
-        WeakDecoder(outputs=D, width=12, frame_width=8, modulated=True),
-        WeakDecoder(outputs=D, width=12, frame_width=8, modulated=True, mixtures=3),
-    ):
-        variables = random_like(jax.eval_shape(decoder.init, jax.random.key(0), ppg, style), seed=1)
-        still = jax.tree.map(np.zeros_like, variables)
-        still["params"]["modulation"] = params
-        x = decoder.apply(still, ppg, style)  # nothing moves: what is left is the rest
-        np.testing.assert_allclose(x, np.broadcast_to(rest[:, None], x.shape), atol=1e-6)
-        assert np.ptp(decoder.apply(variables, ppg, style), axis=1).max() > 0.01
+    decoder = WeakDecoder(outputs=D, width=12, frame_width=8, modulated=True)
+    variables = random_like(jax.eval_shape(decoder.init, jax.random.key(0), ppg, style), seed=1)
+    still = jax.tree.map(np.zeros_like, variables)
+    still["params"]["modulation"] = params
+    x = decoder.apply(still, ppg, style)  # nothing moves: what is left is the rest
+    np.testing.assert_allclose(x, np.broadcast_to(rest[:, None], x.shape), atol=1e-6)
+    assert np.ptp(decoder.apply(variables, ppg, style), axis=1).max() > 0.01
 
 
-def test_drawn_frames_are_seeded_and_their_own_past():
-    """Free running draws with the key; given back as the teacher, the same frames have the same mixtures."""
-    decoder = WeakDecoder(outputs=D, width=12, frame_width=8, mixtures=3, frame_noise=0.0)
+def test_a_lively_decoder_leaves_its_course_alone():
+    """Untrained, what is left to chance is the usual; the course is that of a decoder which leaves nothing."""
     ppg, style = _speech(12)
-    variables = random_like(jax.eval_shape(decoder.init, jax.random.key(0), ppg, style), seed=2)
-    run = functools.partial(decoder.apply, variables, ppg, style, method="run")
-    one, mixture, _ = run(noise_key=jax.random.key(0))
-    np.testing.assert_array_equal(one, run(noise_key=jax.random.key(0))[0])
-    assert np.abs(one - run(noise_key=jax.random.key(1))[0]).max() > 0.01
-    for a, b in zip(mixture, run(None, one, 1.0)[1], strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    lively = WeakDecoder(outputs=D, width=12, frame_width=8, lively=True)
+    variables = lively.init(jax.random.key(0), ppg, style)
+    x, chances, _ = lively.apply(variables, ppg, style, method="run")
+    assert chances.log_sigma.shape == (2, 12, D) and chances.blink.shape == (2, 12)
+    assert (chances.log_sigma == USUAL_SIGMA).all() and (chances.blink == USUAL_BLINK).all()
+    names = ("wandering", "blink", "blink_style")
+    plain = {"params": {name: leaf for name, leaf in variables["params"].items() if name not in names}}
+    computed, nothing, _ = lively.clone(lively=False).apply(plain, ppg, style, method="run")
+    assert nothing is None
+    np.testing.assert_array_equal(x, computed)
+    loud = jax.tree.map(lambda leaf: leaf, variables)
+    loud["params"]["wandering"]["bias"] += 100.0
+    assert lively.apply(loud, ppg, style, method="run")[1].log_sigma.max() == np.float32(LOG_SIGMA[1])

@@ -11,14 +11,15 @@ from talkers import FACE, JAW, SMILE, D, P, talker
 from weights import random_like
 
 from vast_jax import checkpoint
-from vast_jax.audio import SILENCE
+from vast_jax.audio import PHONES, SILENCE
 from vast_jax.config import read_config
 from vast_jax.data import pipeline
 from vast_jax.face.model import landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.metrics import landmarks as metrics_landmarks
-from vast_jax.models.style_transfer import StyleModel, load_style_model
-from vast_jax.parts import style_data
+from vast_jax.metrics.expression import mesh_lip_aperture
+from vast_jax.models.style_model import StyleModel, load_style_model
+from vast_jax.parts import style_constants, style_data
 from vast_jax.parts.style import StylePart
 from vast_jax.types import UserError
 
@@ -230,12 +231,13 @@ def test_the_papers_preset_has_85_strong_and_148_weak_parameters(face233, monkey
 @pytest.mark.parametrize(
     "changed",
     [
-        dict(weak_mixtures=3, modulated=True, statistics_weight=1.0, muted=0.5, stretch=0.1, amplitude=0.1),
+        {},
+        dict(lively=False, modulated=False, statistics_weight=0.0),
         dict(autoregressive=False),
         dict(style_source="statistics", variational=False),
         dict(style_source="none"),
     ],
-    ids=["drawn", "one decoder", "statistics code", "no style"],
+    ids=["ours", "nothing drawn", "one decoder", "statistics code", "no style"],
 )
 def test_other_forms_have_a_finite_loss_and_speak(opened, changed):
     part = dataclasses.replace(SMALL, **changed)
@@ -245,7 +247,8 @@ def test_other_forms_have_a_finite_loss_and_speak(opened, changed):
     params = random_like(jax.eval_shape(trained.init, jax.random.key(0), batch))
     loss, metrics = jax.jit(lambda p: trained.losses["style"](p, batch, jax.random.key(1), 0.5))(params)
     assert np.isfinite(loss) and all(np.isfinite(float(value)) for value in metrics.values())
-    assert ("likelihood" in metrics) == ("weak_mixtures" in changed) == ("statistics" in metrics)
+    assert ("blinking" in metrics) == (part.lively and part.autoregressive)
+    assert ("statistics" in metrics) == (part.statistics_weight > 0)
     model = StyleModel(module, params["style"], constants)
     clip = opened["train"][0]
     style = model.encode(clip.track.expression, clip.ppg)
@@ -290,3 +293,21 @@ def test_training_lowers_the_loss_then_reports_and_exports(opened, tmp_path):
     clip = opened["train"][0]
     generated = model.decode(clip.ppg, model.encode(clip.track.expression, clip.ppg))
     assert generated.shape == clip.track.expression.shape
+
+
+def test_the_closing_of_the_shipped_head_shuts_its_lips(clips):
+    """Mouths that open by the jaw alone close by it, until the mesh's lips meet."""
+    strong = np.array([JAW, SMILE])
+    closing = style_constants.closing(
+        FACE, clips["train"], np.full(len(clips["train"]), 1 / len(clips["train"])), strong
+    )
+    assert closing.way @ closing.gap == pytest.approx(1, abs=1e-5)
+    assert np.abs(closing.way).argmax() == JAW and set(np.flatnonzero(closing.way)) <= set(strong)
+    ppg = np.zeros((3, P), np.float32)
+    ppg[1, PHONES.index("M")] = 1
+    opened = np.zeros((3, D), np.float32)
+    opened[:, JAW] = 0.5
+    gap = mesh_lip_aperture(
+        FACE, np.zeros(len(FACE.identity_basis)), closing.close(opened, ppg, 0 * opened, 1 + opened)
+    )
+    assert gap[1] < 0.1 * mesh_lip_aperture(FACE, np.zeros(len(FACE.identity_basis)), opened)[0]

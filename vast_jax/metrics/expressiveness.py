@@ -7,12 +7,10 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist, pdist
 
 from vast_jax.audio import SAMPLES_PER_FRAME, SILENCE
-from vast_jax.face.arkit import closing_blinks
 from vast_jax.face.model import FaceModel, split_by_mouth_offset
 from vast_jax.media import FPS
+from vast_jax.models.liveliness import LONGEST_BLINK, blink_spans, eye_closures
 
-SHUT, OPEN = 0.5, 0.3  # share of the way to the closed eye from which it is shut, and from which it is open again
-LONGEST_BLINK = 0.5  # seconds; longer ones are eyes that stay closed
 SILENT_BELOW, SILENT_BELOW_ALONE = 15.0, 30.0  # dB under a clip's loud frames: with the posteriors' word, and without
 SILENT_ANYWAY = -60.0  # dB of full scale
 SILENCE_MARGIN = 3  # frames of a silence next to speech, in which the mouth still or already moves
@@ -130,33 +128,16 @@ def motion_in_silence(model: FaceModel, expression: np.ndarray, silent: np.ndarr
 
 
 def count_blinks(closure: np.ndarray, longest: float = LONGEST_BLINK) -> int:
-    """Blinks in how far the eyes are closed, [T], 0 open to 1 closed, 25 a second.
-
-    With hysteresis: a blink begins where the closure reaches 0.5 and ends where it falls to 0.3, so that noise about
-    one threshold is not many blinks. It counts if it takes `longest` seconds at most; eyes that are shut in the first
-    frame have not blinked, a blink that the end cuts off counts.
-    """
-    count, begin = 0, None
-    for t, value in enumerate(closure):
-        if begin is None and value >= SHUT:
-            begin = t
-        elif begin is not None and value <= OPEN:
-            count += begin > 0 and t - begin <= longest * FPS
-            begin = None
-    return int(count + (begin is not None and begin > 0 and len(closure) - begin <= longest * FPS))
+    """How many `blink_spans` there are."""
+    return len(blink_spans(closure, longest))
 
 
 def blinks_a_minute(model: FaceModel, expression: np.ndarray) -> float:
-    """`count_blinks` a minute of an expression [T, D], from the mean of the two eyeBlinks; NaN without such.
-
-    The activation that closes the mean head's eye is closure 1. People blink 10 to 30 times a minute as they talk.
-    """
-    names = [name.lower() for name in model.expression_names]
-    shut = {name: value for name, value in closing_blinks(model).items() if name.lower() in names}
-    if not shut or not len(expression):
+    """`count_blinks` a minute of an expression [T, D]; NaN without eyeBlinks. People blink 10 to 30 times talking."""
+    closures = eye_closures(model)
+    if not closures.any() or not len(expression):
         return float("nan")
-    closure = np.mean([expression[:, names.index(name.lower())] / value for name, value in shut.items()], axis=0)
-    return 60 * FPS * count_blinks(closure) / len(expression)
+    return 60 * FPS * count_blinks(expression @ closures) / len(expression)
 
 
 def _moved(model: FaceModel, change: np.ndarray, region: str) -> np.ndarray:

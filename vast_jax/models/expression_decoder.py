@@ -11,7 +11,8 @@ from vast_jax.types import Array
 
 OUTPUT_LIMIT = 5.0  # standard deviations: a fed-back frame beyond it has never been seen in training
 LOG_SCALE = 2.0  # of a style's amplitude over that of all: at most e² times, at least e⁻²
-LOG_SIGMA = (-3.0, 1.0)  # of a component: the tracker's noise is not worth more precision
+LOG_SIGMA = (-4.0, 0.7)  # of the wandering: next to nothing to twice the deviation of all frames
+USUAL_SIGMA, USUAL_BLINK = -0.7, -4.0  # where training starts: half that deviation, 27 blinks a minute
 
 
 def alibi(heads: int, window: int) -> np.ndarray:
@@ -28,38 +29,42 @@ def alibi(heads: int, window: int) -> np.ndarray:
     return np.where(np.abs(offset) <= window, np.concatenate([back, ahead]), -1e9).astype(np.float32)
 
 
-class Mixture(NamedTuple):
-    """K Gaussians over D parameters at once, each of its own likelihood; their axes come last."""
+class Chances(NamedTuple):
+    """What the weak branch leaves to chance: how far each parameter wanders about its course, and blinks."""
 
-    logits: Array  # [..., K]
-    mean: Array  # [..., K, D]
-    log_sigma: Array  # [..., K, D]
+    log_sigma: Array  # [B, T, D], of the wandering's deviation
+    blink: Array  # [B, T], logit of a blink beginning at a frame, where none is under way
 
-    def log_likelihood(self, x_xD: Array, weight_D: Array | float = 1.0) -> Array:
-        """Of frames [..., D], [...], without constants; `weight_D` raises each parameter's density to a power."""
-        deviation = (x_xD[..., None, :] - self.mean) * jnp.exp(-self.log_sigma)
-        of_each = jnp.sum(-weight_D * (0.5 * jnp.square(deviation) + self.log_sigma), axis=-1)
-        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + of_each, axis=-1)
 
-    def draw(self, gumbel_xK: Array) -> Array:
-        """The centre of a component [..., D]: a random one, or with zeros for `gumbel_xK` the likeliest.
+class Manner(NamedTuple):
+    """What the prompt's face does on the whole, [B, 1 or T, D] each: see `style_transfer.manner_of`."""
 
-        No noise around it: what a face does next is open between few things, a blink or none, but each is smooth.
-        """
-        chosen = jax.nn.one_hot(jnp.argmax(self.logits + gumbel_xK, axis=-1), self.logits.shape[-1])
-        return jnp.einsum("...k,...kd->...d", chosen, self.mean)
+    rest: Array  # mean over time
+    spread: Array  # logarithm of the deviation over time
+    blinks: Array | None = None  # [B, 1 or T, 1], `liveliness.blink_rate`
 
 
 class Modulation(nn.Module):
-    """A style's own rest position and amplitude of every parameter, [..., D] each: x -> amplitude x + rest."""
+    """A style's own rest position and amplitude of every parameter, [..., D] each: x -> amplitude x + rest.
+
+    A known manner is followed directly, each parameter by its own learned share.
+    """
 
     outputs: int
 
     @nn.compact
-    def __call__(self, style_xS: Array) -> tuple[Array, Array]:
+    def __call__(self, style_xS: Array, manner: Manner | None = None) -> tuple[Array, Array]:
         rest_xD = nn.Dense(self.outputs, name="rest")(style_xS)
         log_xD = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name="amplitude")(style_xS)
+        if manner is not None:
+            rest_xD = rest_xD + follow(self, "rest_share", manner.rest)
+            log_xD = log_xD + follow(self, "amplitude_share", manner.spread)
         return rest_xD, jnp.exp(jnp.clip(log_xD, -LOG_SCALE, LOG_SCALE))
+
+
+def follow(module: nn.Module, name: str, manner_xD: Array) -> Array:
+    """A learned share of each parameter's manner; a half to begin with."""
+    return module.param(name, nn.initializers.constant(0.5), manner_xD.shape[-1:]) * manner_xD
 
 
 class WeakState(NamedTuple):
@@ -116,7 +121,9 @@ class StrongDecoder(nn.Module):
     modulated: bool = False  # the style also sets each parameter's rest and amplitude
 
     @nn.compact
-    def __call__(self, ppg_BxTxP: Array, style: Array, mask_BxT: Array, train: bool = False) -> Array:
+    def __call__(
+        self, ppg_BxTxP: Array, style: Array, mask_BxT: Array, train: bool = False, manner: Manner | None = None
+    ) -> Array:
         """Normalised strong expression [B, T, D]; `style` is [B, S], or [B, T, S] where it changes."""
         style = over_time(style)
         drop = nn.Dropout(self.dropout, deterministic=not train)
@@ -129,7 +136,7 @@ class StrongDecoder(nn.Module):
             x_BxTxC = x_BxTxC + drop(nn.Dense(self.width)(y_BxTxF))
         x_BxTxD = nn.Dense(self.outputs, name="expression")(nn.LayerNorm()(x_BxTxC))
         if self.modulated:
-            rest, amplitude = Modulation(self.outputs, name="modulation")(style)
+            rest, amplitude = Modulation(self.outputs, name="modulation")(style, manner)
             x_BxTxD = amplitude * x_BxTxD + rest
         return x_BxTxD
 
@@ -140,12 +147,11 @@ class _WeakStep(nn.Module):
     outputs: int
     width: int
     frame_width: int
-    mixtures: int
 
     @nn.compact
     def __call__(self, carry: tuple[Array, Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple, tuple]:
         h, c, predicted = carry
-        gates_in, teacher, forced, noise, keep, gumbel, rest, amplitude = inputs
+        gates_in, teacher, forced, noise, keep, rest, amplitude = inputs
         predicted = jax.lax.stop_gradient(jnp.clip(predicted, -OUTPUT_LIMIT, OUTPUT_LIMIT))
         previous = (jnp.where(forced, teacher, predicted) + noise) * keep
         frame = nn.relu(nn.Dense(self.frame_width, name="frame")(previous))
@@ -153,27 +159,16 @@ class _WeakStep(nn.Module):
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         c = nn.sigmoid(f + 1) * c + nn.sigmoid(i) * nn.tanh(g)
         h = nn.sigmoid(o) * nn.tanh(c)
-        if self.mixtures == 1:
-            predicted, mixture = amplitude * nn.Dense(self.outputs, name="expression")(h) + rest, None
-        else:
-            shape = (*h.shape[:-1], self.mixtures, self.outputs)
-            mean = nn.Dense(self.mixtures * self.outputs, name="mean")(h).reshape(shape)
-            sigma = nn.Dense(self.mixtures * self.outputs, name="log_sigma")(h).reshape(shape)
-            mixture = Mixture(
-                logits=nn.Dense(self.mixtures, name="logits")(h),
-                mean=amplitude[..., None, :] * mean + rest[..., None, :],
-                log_sigma=jnp.clip(sigma + jnp.log(amplitude)[..., None, :], *LOG_SIGMA),
-            )
-            predicted = mixture.draw(gumbel)
-        return (h, c, predicted), (predicted, mixture)
+        predicted = amplitude * nn.Dense(self.outputs, name="expression")(h) + rest
+        return (h, c, predicted), (predicted, h)
 
 
 class WeakDecoder(nn.Module):
     """D^ar: x_t = LSTM(x_<t, DP(a_<t), style), the expression that speech only accompanies (paper, Eq. 3).
 
-    The PPG passes a strong dropout, so that the movement's own past carries it; frame t never sees a_t. With several
-    `mixtures` the next frame is drawn from that many Gaussians (Graves, 2013, arXiv:1308.0850): blinks and brows have
-    no cause in the speech, and the mean of a blink and none is an eye half shut. One is the paper's LSTM.
+    The PPG passes a strong dropout, so that the movement's own past carries it; frame t never sees a_t. A `lively` one
+    also says what it leaves to chance: blinks and brows have no cause in the speech, the mean of a blink and none is
+    an eye half shut, and an LSTM that computes its next frame comes to rest.
     """
 
     outputs: int
@@ -182,8 +177,8 @@ class WeakDecoder(nn.Module):
     ppg_dropout: float = 0.5
     frame_dropout: float = 0.2
     frame_noise: float = 0.05
-    mixtures: int = 1
     modulated: bool = False  # the style also sets each parameter's rest and amplitude
+    lively: bool = False
 
     def __call__(self, *args, **kwargs) -> Array:
         """Normalised weak expression [B, T, D] (not clipped), see `run`."""
@@ -200,16 +195,16 @@ class WeakDecoder(nn.Module):
         train: bool = False,
         noise_key: Array | None = None,
         state: WeakState | None = None,
-    ) -> tuple[Array, Mixture | None, WeakState]:
+        manner: Manner | None = None,
+    ) -> tuple[Array, Chances | None, WeakState]:
         """Normalised weak expression [B, T, D] (not clipped), free-running unless a teacher is given.
 
-        Beside it the mixture that it was drawn from, if any, and the state after the last frame, which given back as
-        `state` goes on. `style` is [B, S], or [B, T, S] where it changes. `first_BxD` is the frame before the first
+        Beside it what is left to chance, if the decoder is lively, and the state after the last frame, which given back
+        as `state` goes on. `style` is [B, S], or [B, T, S] where it changes. `first_BxD` is the frame before the first
         (default zeros, the mean). Each frame of history is the teacher's with probability `teacher_forcing`, else the
         decoder's own output, through which no gradient flows (scheduled sampling, Bengio et al., 2015). `train=True`
         needs the rng "dropout"; without it only a `teacher_forcing` of 1 has an effect. `noise_key` adds the training's
-        noise to the history and draws from the mixture; without it, and not in training, the likeliest of its
-        components follow each other.
+        noise to the history.
         """
         batch, time, phones = ppg_BxTxP.shape
         shape = (batch, time, self.outputs)
@@ -218,7 +213,7 @@ class WeakDecoder(nn.Module):
             first_BxD = jnp.zeros((batch, self.outputs)) if first_BxD is None else first_BxD
             state = WeakState(zeros, zeros, first_BxD, jnp.zeros((batch, phones)), jnp.zeros((), jnp.int32))
         teacher, forced = jnp.zeros(shape), jnp.zeros((batch, time, 1), bool)
-        noise, keep, gumbel = jnp.zeros(shape), jnp.ones(shape), jnp.zeros((batch, time, self.mixtures))
+        noise, keep = jnp.zeros(shape), jnp.ones(shape)
         if teacher_BxTxD is not None:
             teacher = jnp.concatenate([state.frame[:, None], teacher_BxTxD[:, :-1]], axis=1)
             forced = jnp.broadcast_to(jnp.asarray(teacher_forcing) >= 1, forced.shape)
@@ -227,7 +222,7 @@ class WeakDecoder(nn.Module):
             forced = jax.random.bernoulli(forcing_key, teacher_forcing, forced.shape)
             keep = jax.random.bernoulli(keep_key, 1 - self.frame_dropout, shape) / (1 - self.frame_dropout)
         if noise_key is not None:
-            noise, gumbel = self._noise(noise_key, state.count + jnp.arange(time), batch)
+            noise = self._noise(noise_key, state.count + jnp.arange(time), batch)
         past_BxTxP = jnp.concatenate([state.ppg[:, None], ppg_BxTxP[:, :-1]], axis=1)
         past_BxTxP = nn.Dropout(self.ppg_dropout, deterministic=not train)(past_BxTxP)
         style = over_time(style)
@@ -235,22 +230,25 @@ class WeakDecoder(nn.Module):
         gates_BxTxG = gates_BxTxG + nn.Dense(4 * self.width, use_bias=False, name="style")(style)
         rest, amplitude = jnp.zeros(shape), jnp.ones(shape)
         if self.modulated:
-            modulation = Modulation(self.outputs, name="modulation")(style)
+            modulation = Modulation(self.outputs, name="modulation")(style, manner)
             rest, amplitude = (jnp.broadcast_to(x, shape) for x in modulation)
         step = nn.scan(_WeakStep, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)(
-            self.outputs, self.width, self.frame_width, self.mixtures, name="step"
+            self.outputs, self.width, self.frame_width, name="step"
         )
-        inputs = gates_BxTxG, teacher, forced, noise, keep, gumbel, rest, amplitude
-        last, (x_BxTxD, mixture) = step(state[:3], inputs)
-        return x_BxTxD, mixture, WeakState(*last, ppg_BxTxP[:, -1], state.count + time)
+        last, (x_BxTxD, h_BxTxC) = step(state[:3], (gates_BxTxG, teacher, forced, noise, keep, rest, amplitude))
+        chances = None
+        if self.lively:
+            usual, zeros = nn.initializers.constant, nn.initializers.zeros
+            sigma = nn.Dense(self.outputs, kernel_init=zeros, bias_init=usual(USUAL_SIGMA), name="wandering")(style)
+            blink = nn.Dense(1, kernel_init=zeros, bias_init=usual(USUAL_BLINK), name="blink")(h_BxTxC)
+            blink = blink + nn.Dense(1, use_bias=False, kernel_init=zeros, name="blink_style")(style)
+            if manner is not None:
+                sigma = sigma + follow(self, "wandering_share", manner.spread)
+                blink = blink + follow(self, "blink_share", manner.blinks)
+            chances = Chances(jnp.broadcast_to(jnp.clip(sigma, *LOG_SIGMA), shape), blink[..., 0])
+        return x_BxTxD, chances, WeakState(*last, ppg_BxTxP[:, -1], state.count + time)
 
-    def _noise(self, key: Array, frames_T: Array, batch: int) -> tuple[Array, Array]:
-        """Of the history [B, T, D] and of the draw [B, T, K]; a frame's does not depend on how speech was cut."""
-
-        @jax.vmap
-        def of_frame(frame):
-            history, draw = jax.random.split(jax.random.fold_in(key, frame))
-            return jax.random.normal(history, (batch, self.outputs)), jax.random.gumbel(draw, (batch, self.mixtures))
-
-        history, draw = (jnp.swapaxes(x, 0, 1) for x in of_frame(frames_T))
-        return self.frame_noise * history, draw
+    def _noise(self, key: Array, frames_T: Array, batch: int) -> Array:
+        """Of the history, [B, T, D]; a frame's does not depend on how speech was cut."""
+        of_frame = jax.vmap(lambda frame: jax.random.normal(jax.random.fold_in(key, frame), (batch, self.outputs)))
+        return self.frame_noise * jnp.swapaxes(of_frame(frames_T), 0, 1)

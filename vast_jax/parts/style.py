@@ -13,16 +13,16 @@ import optax
 
 from vast_jax import checkpoint, losses
 from vast_jax.data import pipeline
-from vast_jax.face.model import FaceModel, landmark_basis, load_face_model, split_by_mouth_offset
-from vast_jax.models.style_transfer import StyleModel, StyleTransfer, load_style_model, normalise
-from vast_jax.parts import style_report
-from vast_jax.parts.style_data import Examples, shares, usable
-from vast_jax.types import Batch, Part, UserError
+from vast_jax.face.model import FaceModel, load_face_model, split_by_mouth_offset
+from vast_jax.models.expression_decoder import Chances
+from vast_jax.models.style_model import StyleModel, load_style_model
+from vast_jax.models.style_transfer import StyleTransfer, normalise
+from vast_jax.parts import style_constants, style_liveliness, style_report
+from vast_jax.parts.style_data import BEGINS, UNDER_WAY, Examples, shares, usable
+from vast_jax.types import Array, Batch, Part, UserError
 
 __all__ = ["StyleModel", "StylePart", "load_style_model"]
 
-# Of MediaPipe's landmarks: inner lips facing each other, corners of the mouth, lips' outer middles and the chin.
-_GAPS, _WIDTHS, _POINTS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402)), ((78, 308), (61, 291)), (0, 17, 152)
 _OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
 
 
@@ -38,7 +38,7 @@ class StylePart:
     """Of the style encoder's four convolutions."""
     encoder_state: int = 192
     """Units of its GRU."""
-    encoder_pooled: bool = False
+    encoder_pooled: bool = True
     """Whether it also sees each parameter's mean and deviation over the prompt."""
     strong_width: int = 128
     """Of the Transformer."""
@@ -52,10 +52,15 @@ class StylePart:
     """Units of the autoregressive LSTM."""
     ppg_dropout: float = 0.5
     """Of the speech that the LSTM hears."""
-    weak_mixtures: int = 1
-    """Gaussians that the LSTM's next frame is drawn from; 1: it is computed, as in the paper."""
-    modulated: bool = False
+    lively: bool = True
+    """Whether blinks, and the wandering of what speech does not move, are drawn; else they are regressed as in the
+    paper, and fade away."""
+    closing: bool = True
+    """Whether lips are made to meet at b, p and m, whatever the style."""
+    modulated: bool = True
     """Whether the style sets each parameter's rest position and amplitude too."""
+    manner: bool = True
+    """Whether the prompt's own rest position and amplitude of each parameter are part of the style."""
     style_source: Literal["encoder", "statistics", "none"] = "encoder"
     """Where the style comes from: the paper's encoder; or, to compare, StyleAvatar's statistics code; or nowhere."""
     variational: bool = True
@@ -72,9 +77,11 @@ class StylePart:
     """Frames of a training example (25 a second)."""
     loss: Literal["asym", "mse"] = "asym"
     """Reconstruction error."""
-    likelihood_weight: float = 0.1
-    """Of the mixture's negative log-likelihood of the weak parameters, a parameter; it takes their errors' place."""
-    statistics_weight: float = 0.0
+    wandering_weight: float = 1.0
+    """Of the negative log-likelihood of the weak parameters' wandering, a frame and parameter."""
+    blinking_weight: float = 5.0
+    """Of that of blinks, a frame."""
+    statistics_weight: float = 1.0
     """Of the errors over the window of each parameter's mean, the weak ones free-running, and of the strong ones'
     deviation."""
     lips_weight: float = 1.0
@@ -85,18 +92,18 @@ class StylePart:
     """Of the divergence from the prior, after a linear warm-up over a fifth of the steps."""
     free_bits: float = 0.05
     """Nats a dimension that cost nothing."""
-    teacher_forcing: float = 0.3
+    teacher_forcing: float = 0.5
     """Share of true frames in the LSTM's history at the end; 1 at the start."""
     silent_prompt: float = 0.2
     """Share of prompts whose speech is hidden, so that silent videos serve as prompts."""
     other_window: float = 0.5
     """Share of prompts from another moment (or GRID clip) of the same talker; the paper always has the target itself,
     which lets the style carry content."""
-    stretch: float = 0.0
+    stretch: float = 0.15
     """Examples are played up to so much faster or slower, with their speech (log scale)."""
-    amplitude: float = 0.0
+    amplitude: float = 0.2
     """Examples move up to so much more or less around their means (log scale)."""
-    muted: float = 0.0
+    muted: float = 0.15
     """Share of examples whose speech stops for a while, so that silence shuts the mouth and leaves the eyes alive."""
     corpora: str = ""
     """Train only on clips whose names begin so: "grid/" for weights without the limits of the other clips' licences."""
@@ -122,40 +129,38 @@ class StylePart:
             window=self.reach,
             weak_width=self.weak_width,
             ppg_dropout=self.ppg_dropout,
-            weak_mixtures=self.weak_mixtures,
             modulated=self.modulated,
+            lively=self.lively,
+            manner=self.manner and self.modulated and self.style_source == "encoder",
             style_source=self.style_source,
             variational=self.variational,
         )
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
-        """What is measured once on the training clips, weighted as they are drawn.
+        """What is measured once on the training clips: of `style_constants`, and of `style_liveliness` if lively.
 
-        mean, std, low, high [D] of the activations; strong and weak indices; weight [D] of each parameter's error, by
-        the millimetres its standard deviation moves the face; lips [D, L], normalised expression to lip measures in
-        their standard deviations.
+        Also the indices of strong and weak parameters.
         """
         clips = self._clips(data_dir, "train")
         model = load_face_model(self.face_model)
-        x = np.concatenate([clip.track.expression for clip in clips]).astype(np.float64)
-        share = np.repeat(shares(clips, self.grid_share) / [len(clip) for clip in clips], [len(clip) for clip in clips])
-        share = share * np.concatenate([clip.track.valid for clip in clips])
-        share /= share.sum()
-        mean = share @ x
-        # A floor, for a parameter that hardly ever moves must not have its tracking noise blown up to full weight:
-        # 0.02 of a shape that moves the face by 10 mm is 0.2 mm, less than the tracker's own error.
-        std = np.maximum(np.sqrt(share @ np.square(x - mean)), 0.02)
-        millimetres = std * np.linalg.norm(model.expression_basis[:, model.regions["face"]], axis=-1).max(1)
-        weight = np.clip(millimetres / millimetres.mean(), 0.1, 4.0)
-        measures = _lip_measures(model)
-        spread = np.sqrt(share @ np.square((x - mean) @ measures))
-        strong, weak = self._split(model)
+        share = shares(clips, self.grid_share)
+        mouth, others = strong, weak = self._split(model)
         if not self.autoregressive:
-            strong, weak = np.concatenate([strong, weak]), weak[:0]
-        low, high = np.quantile(x, (5e-4, 1 - 5e-4), axis=0)
-        constants = {"mean": mean, "std": std, "low": low, "high": high, "weight": weight / weight.mean()}
-        constants["lips"] = std[:, None] * measures / np.maximum(spread, 0.1)
-        return {name: value.astype(np.float32) for name, value in constants.items()} | {"strong": strong, "weak": weak}
+            strong, weak = np.concatenate([mouth, others]), others[:0]
+        constants = style_constants.measure(model, clips, share)
+        if self.manner:
+            constants |= style_constants.manners(model, clips, share, constants["mean"], constants["std"], self.lively)
+        if self.closing:
+            constants |= style_constants.closing(model, clips, share, mouth).constants()
+        if self.lively and len(weak):
+            lively = style_liveliness.measure(model, clips, share, constants["mean"], constants["std"], weak)
+            constants |= lively.constants()
+        return constants | {"strong": strong, "weak": weak}
+
+    def _calm(self, clips: pipeline.Clips, model: FaceModel) -> dict[str, style_liveliness.Calm]:
+        """The clips without their blinks, by name."""
+        *_, moved = style_liveliness.blinked(model, clips, self._split(model)[1])
+        return {clip.name: style_liveliness.calm(model, clip, moved) for clip in clips}
 
     def _split(self, model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
         """Indices of strong and weak parameters (paper, appendix A)."""
@@ -184,30 +189,32 @@ class StylePart:
             first = x[:, 0] * jax.random.bernoulli(first_key, 0.5, (len(x), 1))
             forcing = 1 - (1 - self.teacher_forcing) * progress
             variables = {"params": params["style"]}
-            out = module.apply(variables, x, *rest, known, style_key, first, forcing, True, rngs={"dropout": drop_key})
+            out = module.apply(
+                variables, x, *rest, known, style_key, first, forcing, True, batch.get("prompt_blinks"),
+                rngs={"dropout": drop_key},
+            )  # fmt: skip
             seen = batch["mask"] & batch["valid"]
-            regressed, likelihood, statistics = weight, 0.0, 0.0
-            if out.mixture is not None:
-                # the drawn parameters have a likelihood instead of an error
-                regressed = weight.at[weak].set(0.0)
-                of_frames = out.mixture.log_likelihood(x[..., weak], weight[weak]) / len(weak)
-                likelihood = -losses.masked_mean(of_frames, seen)
-            reconstruction = losses.masked_mean(element(out.expression, x) * regressed, seen)
+            reconstruction = losses.masked_mean(element(out.expression, x) * weight, seen)
+            wandering, blinking, statistics = 0.0, 0.0, 0.0
+            if out.chances is not None:
+                wandering, blinking = _unlikeliness(out.chances, x[..., weak] - out.free, batch["blink"], seen)
             if self.statistics_weight:
                 free = out.expression.at[..., weak].set(out.free)
                 rest, liveliness = losses.statistics_errors(free, x, seen)
                 # not the weak ones' liveliness: free-running, they learned to swing like pendulums for it
-                statistics = ((rest + liveliness.at[..., weak].set(0.0)) * weight).mean()
+                errors = rest + liveliness.at[..., weak].set(0.0)
+                statistics = (errors * jnp.maximum(weight, 1)).mean()  # small ones are seen as well where they stay
             lip_error = losses.masked_mean(jnp.square((out.expression - x) @ lips), seen)
             velocity = losses.velocity_error(out.expression, x, seen)
             kl = losses.kl_standard_normal(out.mu, out.logvar)
             drawn = self.variational and self.style_source == "encoder"
             beta = self.kl_weight * drawn * jnp.minimum(progress / 0.2, 1)
             total = reconstruction + self.lips_weight * lip_error + self.velocity_weight * velocity
-            total += self.likelihood_weight * likelihood + self.statistics_weight * statistics
+            total += self.wandering_weight * wandering + self.blinking_weight * blinking
+            total += self.statistics_weight * statistics
             metrics = dict(reconstruction=reconstruction, lips=lip_error, velocity=velocity, kl=kl.sum(-1).mean())
-            if out.mixture is not None:
-                metrics["likelihood"] = -likelihood
+            if out.chances is not None:
+                metrics |= dict(wandering=wandering, blinking=blinking)
             if self.statistics_weight:
                 metrics["statistics"] = statistics
             return total + beta * losses.free_bits(kl, self.free_bits), metrics
@@ -228,7 +235,8 @@ class StylePart:
             self.amplitude,
             self.muted,
             strong=self._split(model)[0],
-            lip_gap=_lip_measures(model)[:, : len(_GAPS)].mean(1).astype(np.float32),
+            lip_gap=style_constants.lip_gap(model),
+            calm=self._calm(clips, model) if self.lively and self.autoregressive else None,
         )
         return pipeline.batches(range(1 << 20), make, batch_size, seed)
 
@@ -272,10 +280,15 @@ class StylePart:
         return kept
 
 
-def _lip_measures(model) -> np.ndarray:
-    """[D, L] linear map, activations to lip measures in mm: gaps and widths, height and depth of lips and chin."""
-    at = landmark_basis(model).expression  # [D, 478, 3]
-    gaps = [at[:, lower, 1] - at[:, upper, 1] for upper, lower in _GAPS]
-    widths = [at[:, right, 0] - at[:, left, 0] for left, right in _WIDTHS]
-    points = [at[:, point, axis] for point in _POINTS for axis in (1, 2)]
-    return np.stack([*gaps, *widths, *points], axis=1).astype(np.float64)
+def _unlikeliness(chances: Chances, departure_BxTxW: Array, blink_BxT: Array, seen_BxT: Array) -> tuple[Array, Array]:
+    """Negative log-likelihood of how true frames wander about the course, a parameter and frame, and of their blinks.
+
+    `departure_BxTxW` is from the free-running course, which the wandering does not teach: else it would chase chance.
+    """
+    departure = jax.lax.stop_gradient(departure_BxTxW)
+    centre, _ = losses.mean_and_deviation(departure, seen_BxT)
+    scaled = (departure - centre[:, None]) * jnp.exp(-chances.log_sigma)
+    wandering = losses.masked_mean(0.5 * jnp.square(scaled) + chances.log_sigma, seen_BxT)
+    begins = blink_BxT == BEGINS
+    of_blink = jax.nn.softplus(chances.blink) - begins * chances.blink
+    return wandering, losses.masked_mean(of_blink, seen_BxT & (blink_BxT != UNDER_WAY))

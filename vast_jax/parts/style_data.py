@@ -1,16 +1,20 @@
 """Examples for style transfer: windows of clips with their prompts, drawn so that no corpus drowns the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vast_jax.audio import PHONES, SILENCE
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import Example, pad_frames
+from vast_jax.models.liveliness import AFTER, BEFORE, blink_rate
+from vast_jax.parts.style_liveliness import Calm
 
 LEAST = 25  # frames: a shorter clip is no example
 MUTED_RAMP = 4  # frames in which lips go to rest
 SHUT_SHARE = 0.1  # of a clip's frames, those with the narrowest lip gap: its rest
+BEGINS, UNDER_WAY = 1, 2  # of an example's "blink": a blink begins here, or another one goes on; 0: none
+BLINK_FRAMES = BEFORE + AFTER - 1
 _SILENT = np.where(np.arange(len(PHONES)) == SILENCE, 0.98, 0.02 / (len(PHONES) - 1)).astype(np.float32)
 _ARKIT = ("brow", "cheek", "eye", "jaw", "mouth", "nose", "tongue")
 
@@ -59,6 +63,9 @@ class Examples:
     share of `muted` of the examples, though not in their prompts, speech stops for a while: the PPG says silence, the
     `strong` parameters go to their rest, the others go on. `lip_gap` [D] tells by how much each parameter opens the
     lips: rest is where the clip's own are shut.
+
+    With `calm` clips, by name, the target is without blinks, and "blink" [T] says where they were; prompts keep theirs,
+    and "prompt_blinks" tells their rate.
     """
 
     def __init__(
@@ -73,9 +80,11 @@ class Examples:
         muted: float = 0.0,
         strong: Sequence[int] = (),
         lip_gap: np.ndarray | None = None,
+        calm: Mapping[str, Calm] | None = None,
     ):
         self.clips, self.window, self.other_window = list(clips), window, other_window
         self.stretch, self.amplitude, self.muted, self.strong = stretch, amplitude, muted, list(strong)
+        self.calm = calm or {}
         self.rest = {clip.name: _rest(clip, lip_gap) for clip in self.clips} if muted else {}
         self.share, self.mirror = shares(self.clips, grid_share), mirror(list(names))
         self.of_person: dict[str, list[Clip]] = {}
@@ -96,6 +105,12 @@ class Examples:
         amplitude = np.exp(rng.uniform(-self.amplitude, self.amplitude))
         target = self._cut(clip, start, self.window, pace, amplitude)
         context = self._cut(prompt, prompt_start, length, pace, amplitude)
+        if self.calm:
+            target |= self._without_blinks(clip, start, pace, amplitude, int(target["mask"].sum()))
+            frames = int(context["mask"].sum())
+            began = (self.calm[prompt.name].begins - prompt_start) / pace
+            blinks = blink_rate(int(np.sum((began >= 0) & (began < frames))), frames)
+            context["blinks"] = np.float32(blinks)
         if rng.random() < self.muted:
             self._mute(target, self.rest[clip.name], rng)
         if self.mirror is not None and rng.random() < 0.5:
@@ -125,26 +140,46 @@ class Examples:
     def _cut(self, clip: Clip, start: int, length: int, pace: float, amplitude: float) -> Example:
         """`length` frames from `start`, or as many as there are, at another pace and amplitude."""
         length = min(length, max(1, int((len(clip) - start) / pace)))
-        at = np.minimum(start + pace * np.arange(length), len(clip) - 1)
-        low = np.floor(at).astype(int)
-        high = np.ceil(at).astype(int)
-        share = (at - low)[:, None].astype(np.float32)
-
-        def between(x: np.ndarray) -> np.ndarray:
-            x = np.asarray(x, np.float32)
-            return (1 - share) * x[low] + share * x[high]
-
-        expression = between(clip.track.expression)
-        if amplitude != 1:
-            rest = np.asarray(clip.track.expression, np.float32).mean(0)
-            expression = rest + np.float32(amplitude) * (expression - rest)
+        low, high, share = _at(start, length, pace, len(clip))
         arrays = {
-            "expression": expression,
-            "ppg": between(clip.ppg),
+            "expression": _livelier(_between(clip.track.expression, low, high, share), clip, amplitude),
+            "ppg": _between(clip.ppg, low, high, share),
             "mask": np.ones(length, bool),
             "valid": np.asarray(clip.track.valid[low] & clip.track.valid[high], bool),
         }
         return {name: pad_frames(array, self.window) for name, array in arrays.items()}
+
+    def _without_blinks(self, clip: Clip, start: int, pace: float, amplitude: float, length: int) -> Example:
+        """The expression without its blinks, and which frames may begin one: BEGINS, UNDER_WAY or 0."""
+        expression, begins = self.calm[clip.name]
+        expression = _livelier(_between(expression, *_at(start, length, pace, len(clip))), clip, amplitude)
+        blink = np.zeros(length, np.int32)
+        for first in np.round((begins - start) / pace).astype(int):
+            begins = 0 <= first < length and not blink[first]
+            blink[max(first, 0) : max(first + BLINK_FRAMES, 0)] = UNDER_WAY
+            if begins:
+                blink[first] = BEGINS
+        return {"expression": pad_frames(expression, self.window), "blink": pad_frames(blink, self.window)}
+
+
+def _at(start: int, length: int, pace: float, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two frames around each moment of a stretch, and the second one's share."""
+    at = np.minimum(start + pace * np.arange(length), frames - 1)
+    low = np.floor(at).astype(int)
+    return low, np.ceil(at).astype(int), (at - low)[:, None].astype(np.float32)
+
+
+def _between(x: np.ndarray, low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, np.float32)
+    return (1 - share) * x[low] + share * x[high]
+
+
+def _livelier(expression: np.ndarray, clip: Clip, amplitude: float) -> np.ndarray:
+    """Movement about the clip's mean multiplied."""
+    if amplitude == 1:
+        return expression
+    rest = np.asarray(clip.track.expression, np.float32).mean(0)
+    return rest + np.float32(amplitude) * (expression - rest)
 
 
 def _rest(clip: Clip, lip_gap: np.ndarray) -> np.ndarray:

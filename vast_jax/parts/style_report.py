@@ -15,7 +15,7 @@ from vast_jax.face.rasterise import camera_of, place
 from vast_jax.face.shading import shade
 from vast_jax.media import FPS
 from vast_jax.metrics.expression import correlation, mean_distance, mesh_lip_aperture, metric_coordinates
-from vast_jax.models.style_transfer import StyleModel
+from vast_jax.models.style_model import StyleModel
 from vast_jax.reporting import image_grid, plot_curves, save_png
 
 GRID_CLIPS, OTHER_CLIPS, STYLES = 24, 10, 12  # at most, so that a look takes seconds
