@@ -23,7 +23,7 @@ from vast_jax.evaluation import planning
 from vast_jax.face.model import load_face_model
 from vast_jax.files import atomic_path
 from vast_jax.generate import Models
-from vast_jax.models.style_transfer import load_style_model
+from vast_jax.models.style_model import load_style_model
 from vast_jax.parts.style import StylePart
 from vast_jax.reporting import jsonable
 from vast_jax.training import fit
@@ -39,13 +39,14 @@ VARIANTS: dict[str, tuple[str, dict]] = {  # name -> title and what is changed; 
     "no_style": ("without HF, E^v, s", _NO_STYLE),
     "no_ar": ("without HF, E^v, s, D^ar", _NO_STYLE | dict(autoregressive=False)),
     "only_nar": ("without D^ar alone", dict(autoregressive=False)),
-    "drawn": (
-        "weak branch drawn from a mixture, statistics kept",
-        dict(weak_mixtures=6, modulated=True, statistics_weight=1.0, encoder_pooled=True),
-    ),
+    "no_manner": ("without the prompt's own rest and spread", dict(manner=False)),
+    "regressed": ("nothing drawn: blinks and brows regressed", dict(lively=False)),
     "mse": (
         "deterministic decoder, MSE (Neural Voice Puppetry)",
-        _NO_STYLE | dict(autoregressive=False, loss="mse", lips_weight=0.0, statistics_weight=0.0, modulated=False),
+        _NO_STYLE
+        | dict(
+            autoregressive=False, loss="mse", lips_weight=0.0, statistics_weight=0.0, modulated=False, closing=False
+        ),
     ),
     "statistics": ("statistics code as style (StyleAvatar)", dict(style_source="statistics", variational=False)),
 }

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from vast_jax.audio import PHONES as NAMES
 from vast_jax.data.clips import Clip
+from vast_jax.evaluation import control_figures, style_figures
 from vast_jax.evaluation import held_out as protocol
-from vast_jax.evaluation import style_figures
 from vast_jax.face.model import FaceModel
 from vast_jax.metrics.expression import correlation, mean_distance, mesh_lip_aperture, metric_coordinates
 from vast_jax.types import FaceTrack
@@ -175,3 +176,31 @@ def test_emotions_are_told_across_persons():
     assert len(space.vectors) == 9 and set(space.emotions) == {"happy", "sad", "angry"}
     assert figures["emotion_neighbours"] == 1 and figures["emotion_chance"] == pytest.approx(1 / 3)
     assert figures["speaker_neighbour"] < 0.5
+
+
+def test_controls_are_measured(face):
+    prompts = [clip(f"prompts/mead/{i}", f"m{i}", manner) for i, manner in enumerate((0.5, -0.3, 1.0))]
+    speeches = [clip("grid/s1/x", "s1", 0), clip("grid/s1/y", "s1", 0)]
+    outcome = control_figures.controls(face, Style(), clip("grid/s1/a", "s1", 0), prompts, speeches, print)
+    assert outcome.figures["share_growing"] == 1 and outcome.figures["share_mix_between"] == 1
+    rows = outcome.rows["prompts/mead/2"]
+    assert rows["apart_mm_at_1.5"] == pytest.approx(1.5 * rows["apart_mm_at_1"], rel=1e-4)
+    assert rows["apart_mm_at_0.5"] == pytest.approx(outcome.rows["prompts/mead/0"]["apart_mm_at_1"], rel=1e-4)
+
+    class Stuck(Style):
+        def decode(self, ppg, style, seed):
+            return ppg @ SPOKEN + min(style, 0.5)
+
+    stuck = control_figures.controls(face, Stuck(), clip("grid/s1/a", "s1", 0), prompts, speeches, print)
+    assert stuck.figures["share_growing"] == pytest.approx(1 / 3)
+
+
+def test_lips_meet_at_closing_phones():
+    ppg = np.full((12, PHONES), 0.0)
+    ppg[:, NAMES.index("AA")] = 1
+    ppg[3:5], ppg[8] = np.eye(PHONES)[NAMES.index("B")], np.eye(PHONES)[NAMES.index("M")]
+    spans = control_figures.closing_spans(ppg)
+    assert spans == [(3, 5), (8, 9)]
+    gap = np.full(12, 10.0)
+    gap[1], gap[9] = 0.5, 4.0
+    np.testing.assert_allclose(control_figures.closings(gap, spans), [0.05, 0.4])

@@ -10,7 +10,7 @@ from vast_jax import media
 from vast_jax.avatar import load_avatar
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import open_clips, spread
-from vast_jax.evaluation import held_out, page, style_figures
+from vast_jax.evaluation import control_figures, held_out, page, style_figures
 from vast_jax.evaluation.measuring import REAL
 from vast_jax.evaluation.style_figures import Outcome, Say
 from vast_jax.files import sha256
@@ -31,6 +31,10 @@ STYLE_CONVENTIONS = {
     "of what each parameter does (mean, spread, speed, range) in prompt and result. Blinks a minute: of all prompts, "
     "of all results over a minute of speech, and the share of prompts of ten seconds and more that are met within a "
     "factor of two.",
+    "controls": "From the person's own manner (their first training clip) to each prompt's and beyond, --intensity 0, "
+    "0.5, 1, 1.5: share of prompts and speeches in which the distance from the own manner grows at each step. Lips "
+    "closed: at b, p and m heard in the speech, the lip gap within two frames is below 15% of the clip's 95th "
+    "percentile. A mix of two prompts by halves lies between if it is nearer to both than they are to each other.",
     "style space": "Style vectors of every three seconds of held-out prompts whose emotion is known. Emotion is told "
     "by what other persons' vectors teach; the speaker by other recordings. Chance: the commonest label.",
 }
@@ -94,9 +98,12 @@ def of_data(
         speeches = spread(mine, style_figures.STYLE_SPEECHES)
         monologue = np.concatenate([clip.ppg for clip in spread(mine, MONOLOGUE)])
         outcomes["style"] = style_figures.style_matters(face, style, prompts, speeches, monologue, say)
+        say("intensity and mixes")
+        own = min(known, key=lambda clip: clip.name)
+        outcomes["controls"] = control_figures.controls(face, style, own, prompts, speeches, say)
         figures, space = style_figures.emotion_space(style, prompts)
         outcomes["style space"] = Outcome(figures, {}, {})
-        if len(space.vectors) >= 4:
+        if len(space.vectors) >= 4 and np.ptp(space.vectors, axis=0).any():  # a model without styles has none to show
             plots["style space"] = _plot(out / "style_space.png", space)
     sections = [
         page.style_section(name.capitalize(), STYLE_CONVENTIONS[name], outcome.figures, plots.get(name))
