@@ -176,9 +176,9 @@ def test_a_lively_decoder_leaves_its_course_alone():
     lively = WeakDecoder(outputs=D, width=12, frame_width=8, lively=True)
     variables = lively.init(jax.random.key(0), ppg, style)
     x, chances, _ = lively.apply(variables, ppg, style, method="run")
-    assert chances.log_sigma.shape == (2, 12, D) and chances.blink.shape == (2, 12)
+    assert chances.log_sigma.shape == (2, 12, D) and chances.blink.shape == (2, 12, 1)
     assert (chances.log_sigma == USUAL_SIGMA).all() and (chances.blink == USUAL_BLINK).all()
-    names = ("wandering", "blink", "blink_style")
+    names = ("wandering", "blink")
     plain = {"params": {name: leaf for name, leaf in variables["params"].items() if name not in names}}
     computed, nothing, _ = lively.clone(lively=False).apply(plain, ppg, style, method="run")
     assert nothing is None

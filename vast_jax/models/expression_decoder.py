@@ -33,7 +33,7 @@ class Chances(NamedTuple):
     """What the weak branch leaves to chance: how far each parameter wanders about its course, and blinks."""
 
     log_sigma: Array  # [B, T, D], of the wandering's deviation
-    blink: Array  # [B, T], logit of a blink beginning at a frame, where none is under way
+    blink: Array  # [B, T, 1], logit of a blink beginning at a frame, where none is under way
 
 
 class Manner(NamedTuple):
@@ -149,7 +149,7 @@ class _WeakStep(nn.Module):
     frame_width: int
 
     @nn.compact
-    def __call__(self, carry: tuple[Array, Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple, tuple]:
+    def __call__(self, carry: tuple[Array, Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple, Array]:
         h, c, predicted = carry
         gates_in, teacher, forced, noise, keep, rest, amplitude = inputs
         predicted = jax.lax.stop_gradient(jnp.clip(predicted, -OUTPUT_LIMIT, OUTPUT_LIMIT))
@@ -160,7 +160,7 @@ class _WeakStep(nn.Module):
         c = nn.sigmoid(f + 1) * c + nn.sigmoid(i) * nn.tanh(g)
         h = nn.sigmoid(o) * nn.tanh(c)
         predicted = amplitude * nn.Dense(self.outputs, name="expression")(h) + rest
-        return (h, c, predicted), (predicted, h)
+        return (h, c, predicted), predicted
 
 
 class WeakDecoder(nn.Module):
@@ -168,7 +168,8 @@ class WeakDecoder(nn.Module):
 
     The PPG passes a strong dropout, so that the movement's own past carries it; frame t never sees a_t. A `lively` one
     also says what it leaves to chance: blinks and brows have no cause in the speech, the mean of a blink and none is
-    an eye half shut, and an LSTM that computes its next frame comes to rest.
+    an eye half shut, and an LSTM that computes its next frame comes to rest. Blinks follow the style alone: told by the
+    LSTM's state as well, they came twice too often with speech of another kind than the training's.
     """
 
     outputs: int
@@ -235,17 +236,19 @@ class WeakDecoder(nn.Module):
         step = nn.scan(_WeakStep, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)(
             self.outputs, self.width, self.frame_width, name="step"
         )
-        last, (x_BxTxD, h_BxTxC) = step(state[:3], (gates_BxTxG, teacher, forced, noise, keep, rest, amplitude))
+        last, x_BxTxD = step(state[:3], (gates_BxTxG, teacher, forced, noise, keep, rest, amplitude))
         chances = None
         if self.lively:
             usual, zeros = nn.initializers.constant, nn.initializers.zeros
             sigma = nn.Dense(self.outputs, kernel_init=zeros, bias_init=usual(USUAL_SIGMA), name="wandering")(style)
-            blink = nn.Dense(1, kernel_init=zeros, bias_init=usual(USUAL_BLINK), name="blink")(h_BxTxC)
-            blink = blink + nn.Dense(1, use_bias=False, kernel_init=zeros, name="blink_style")(style)
-            if manner is not None:
+            if manner is None:
+                blink = nn.Dense(1, kernel_init=zeros, bias_init=usual(USUAL_BLINK), name="blink")(style)
+            else:
                 sigma = sigma + follow(self, "wandering_share", manner.spread)
-                blink = blink + follow(self, "blink_share", manner.blinks)
-            chances = Chances(jnp.broadcast_to(jnp.clip(sigma, *LOG_SIGMA), shape), blink[..., 0])
+                blink = self.param("blink", usual(USUAL_BLINK), (1,)) + follow(self, "blink_share", manner.blinks)
+            chances = Chances(
+                *(jnp.broadcast_to(x, (*shape[:2], x.shape[-1])) for x in (jnp.clip(sigma, *LOG_SIGMA), blink))
+            )
         return x_BxTxD, chances, WeakState(*last, ppg_BxTxP[:, -1], state.count + time)
 
     def _noise(self, key: Array, frames_T: Array, batch: int) -> Array:

@@ -136,7 +136,7 @@ class StyleModel:
         x[:, strong] *= gains[0]
         x[:, weak] *= gains[1]
         if chances:
-            x[:, weak] = self._liveliness.blink(x[:, weak], blink, seed)
+            x[:, weak] = self._liveliness.blink(x[:, weak], blink[:, 0], seed)
         expression = x * std + mean
         low, high = self.constants["low"], self.constants["high"]
         if self._closing is not None:

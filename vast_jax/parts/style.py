@@ -290,5 +290,6 @@ def _unlikeliness(chances: Chances, departure_BxTxW: Array, blink_BxT: Array, se
     scaled = (departure - centre[:, None]) * jnp.exp(-chances.log_sigma)
     wandering = losses.masked_mean(0.5 * jnp.square(scaled) + chances.log_sigma, seen_BxT)
     begins = blink_BxT == BEGINS
-    of_blink = jax.nn.softplus(chances.blink) - begins * chances.blink
+    logit = chances.blink[..., 0]
+    of_blink = jax.nn.softplus(logit) - begins * logit
     return wandering, losses.masked_mean(of_blink, seen_BxT & (blink_BxT != UNDER_WAY))
