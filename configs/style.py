@@ -3,10 +3,11 @@
     python -m vast_jax.prepare VIDEOS... --out DIR
     python train.py configs/style.py --data DIR --workdir RUN
 
-Trained on 12 minutes of GRID s1 and 13 minutes of about 65 expressive talkers: 16 to 30 minutes on one core. Expect on
-held-out GRID clips lip aperture correlated with the true one by .91 (.53 with the speech of another clip) and a mouth
-error of 1.13 mm (1.69; mean expression 2.11); on unseen talkers a correlation of .57; different styles are 2.8 times
-as far apart as two halves of one prompt.
+Trained on 12 minutes of GRID s1 and 13 minutes of about 65 expressive talkers: 20 to 25 minutes on one core. Expect on
+held-out GRID clips lip aperture correlated with the true one by .92 (.51 with the speech of another clip) and a mouth
+error of 1.15 mm (1.72; mean expression 2.11); on unseen talkers a correlation of .57; different styles are 2.2 times
+as far apart as two halves of one prompt. `--part.corpora grid/` makes weights of open data alone; `docs/style.md` has
+more figures.
 """
 
 from vast_jax.parts.style import StylePart

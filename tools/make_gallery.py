@@ -20,7 +20,8 @@ from vast_jax.metrics.expression import mesh_lip_aperture
 from vast_jax.prompt import read_prompt
 from vast_jax.types import UserError
 
-FRAMES, SIZE = 7, 192
+FRAMES, SIZE = 7, 256
+FACE = slice(int(0.16 * SIZE), int(0.84 * SIZE)), slice(int(0.2 * SIZE), int(0.8 * SIZE))  # of a picture
 CURVES = {
     "smile": ("mouthSmileLeft", "mouthSmileRight"),
     "brows": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
@@ -50,11 +51,11 @@ def main() -> None:
     head, identity = HeadAvatar(models.face, size=SIZE), np.zeros(len(models.face.identity_basis), np.float32)
     shown = np.linspace(0.08, 0.92, FRAMES) * count
     figure, axes = plt.subplots(
-        len(names), FRAMES + 2, figsize=(1.45 * (FRAMES + 3.6), 1.5 * len(names)), squeeze=False,
+        len(names), FRAMES + 2, figsize=(1.35 * (FRAMES + 3.6), 1.55 * len(names)), squeeze=False,
         gridspec_kw=dict(width_ratios=[1] * (FRAMES + 1) + [2.6], wspace=0.03, hspace=0.06),
     )  # fmt: skip
-    for row, name, path in zip(axes, names, arguments.prompts, strict=True):
-        prompt = read_prompt(path, models.face, models.acoustic)
+    prompts = [read_prompt(path, models.face, models.acoustic) for path in arguments.prompts]
+    for row, name, prompt in zip(axes, names, prompts, strict=True):
         performance = generate.perform(models, speech, count, prompt, arguments.seed)
         rest = models.style.constants["mean"]
         lively = np.abs(prompt.expression - rest).sum(-1).argmax()
@@ -63,13 +64,13 @@ def main() -> None:
         frames = list(head.frames(performance))
         pictures += [frames[int(at)] for at in shown]
         for axis, picture in zip(row, pictures, strict=False):
-            axis.imshow(picture)
+            axis.imshow(picture[FACE])
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name, fontsize=8)
+        row[0].set_ylabel(name, fontsize=7)
         curves = row[-1]
         gap = mesh_lip_aperture(models.face, identity, performance.expression)
         seconds = np.arange(count) / media.FPS
-        curves.plot(seconds, gap / 20, color="0.75", linewidth=0.8, label="lip gap, 20 mm")
+        curves.plot(seconds, 3 * gap, color="0.75", linewidth=0.8, label="lip gap")
         for label, members in CURVES.items():
             columns = [models.face.expression_names.index(member) for member in members]
             curves.plot(seconds, performance.expression[:, columns].mean(-1), linewidth=1, label=label)
