@@ -57,3 +57,13 @@ def test_the_seed_changes_brows_and_blinks_but_not_the_lips(shipped):
     assert correlation(_gap(models, one), _gap(models, other)) > 0.95
     brow = models.face.expression_names.index("browInnerUp")
     assert correlation(one[:, brow], other[:, brow]) < 0.9
+
+
+def test_a_drawn_style_is_a_face(shipped):
+    """Nobody's style has eyes that are open, and alike: z and manner drawn apart had one of them shut."""
+    models, speech, _ = shipped
+    lids = [models.face.expression_names.index(f"eyeBlink{side}") for side in ("Left", "Right")]
+    for seed in range(8):
+        expression = _speak(models, speech, models.style.draw(seed), seed).expression
+        left, right = expression[:, lids].mean(0)
+        assert abs(left - right) < 0.15 and max(left, right) < 0.45

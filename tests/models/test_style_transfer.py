@@ -210,10 +210,8 @@ def test_drawn_styles_are_seeded_and_as_far_out_as_their_temperature(model, trai
     np.testing.assert_array_equal(model.draw(3), model.draw(3))
     assert np.abs(model.draw(3) - model.draw(4)).max() > 0.1 and not model.draw(5, 0.0).any()
     np.testing.assert_allclose(model.draw(3, 0.5), 0.5 * model.draw(3), rtol=1e-6)
-    centre, axes = np.arange(2.0 * D), np.eye(2, 2 * D)
-    constants = trained[2] | {"manner_mean": centre, "manner_axes": axes}
-    module = StyleTransfer(**SMALL, manner=True, modulated=True)
-    drawn = StyleModel(module, {}, constants).draw(3)[6:] - centre
+    centre, axes = np.arange(6.0), np.eye(2, 6)
+    drawn = StyleModel(*trained[:2], trained[2] | {"drawn_mean": centre, "drawn_axes": axes}).draw(3) - centre
     assert np.abs(drawn[:2]).min() > 0.01 and not drawn[2:].any()
 
 

@@ -291,6 +291,9 @@ def test_training_lowers_the_loss_then_reports_and_exports(opened, tmp_path):
     assert set(weights) == {"style", "constants"}
     model = load_style_model(tmp_path / "export")
     clip = opened["train"][0]
+    styles = np.stack([model.encode(other.track.expression, other.ppg) for other in opened["train"]])
+    drawn = np.stack([model.draw(seed) for seed in range(200)])
+    assert np.abs(drawn.mean(0) - styles.mean(0)).max() < 0.6 and drawn.std(0).sum() < 2 * styles.std(0).sum()
     generated = model.decode(clip.ppg, model.encode(clip.track.expression, clip.ppg))
     assert generated.shape == clip.track.expression.shape
 

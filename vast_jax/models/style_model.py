@@ -90,16 +90,15 @@ class StyleModel:
         return self.posterior(expression, ppg, has_speech, temperature, seed)[2].mean(0)
 
     def draw(self, seed: int, temperature: float = 1.0) -> np.ndarray:
-        """A style [S] that nobody has shown: of the prior N(0, I), which Householder steps leave as it is.
+        """A style [S] that nobody has shown, spread as the training clips' are; `temperature` scales deviations.
 
-        Its manner, if the style has one, is drawn as the training clips' are spread. `temperature` scales deviations.
+        A model that does not know these draws from the prior N(0, I), which Householder steps leave as it is.
         """
         rng = np.random.default_rng(seed % 2**32)
-        if not self.module.manner:
+        if "drawn_axes" not in self.constants:
             return (temperature * rng.standard_normal(self.module.width_of_style)).astype(np.float32)
-        own = temperature * rng.standard_normal(self.module.style_width)
-        centre, axes = self.constants["manner_mean"], self.constants["manner_axes"]
-        return np.r_[own, centre + temperature * rng.standard_normal(len(axes)) @ axes].astype(np.float32)
+        centre, axes = self.constants["drawn_mean"], self.constants["drawn_axes"]
+        return (centre + temperature * rng.standard_normal(len(axes)) @ axes).astype(np.float32)
 
     def decode(
         self, ppg: np.ndarray, style: np.ndarray, seed: int = 0, gains: tuple[float, float] = (1.0, 1.0)

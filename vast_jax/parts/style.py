@@ -148,8 +148,6 @@ class StylePart:
         if not self.autoregressive:
             strong, weak = np.concatenate([mouth, others]), others[:0]
         constants = style_constants.measure(model, clips, share)
-        if self.manner:
-            constants |= style_constants.manners(model, clips, share, constants["mean"], constants["std"], self.lively)
         if self.closing:
             constants |= style_constants.closing(model, clips, share, mouth).constants()
         if self.lively and len(weak):
@@ -255,6 +253,8 @@ class StylePart:
         """Writes style.safetensors and its card, which names the corpora and what their licences leave."""
         clips = self._clips(data_dir, "train")
         module = self.module(constants)
+        model = StyleModel(module, params["style"], constants)
+        constants = {**constants, **style_constants.spread_of_styles(model, clips, shares(clips, self.grid_share))}
         names = [field.name for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
         free = all(clip.name.startswith(_OPEN_CLIP_PREFIXES) for clip in clips)
         card = dict(

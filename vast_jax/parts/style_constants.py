@@ -7,10 +7,9 @@ import numpy as np
 from vast_jax.data.clips import Clip
 from vast_jax.face.model import FaceModel, landmark_basis, landmarks
 from vast_jax.models.closing import Closing
-from vast_jax.models.liveliness import blink_rate, blink_spans, eye_closures
-from vast_jax.models.style_transfer import manner_of, normalise
+from vast_jax.models.style_model import StyleModel
 
-MANNER_AXES, WINDOW = 16, 96
+DRAWN_AXES = 16
 # Of MediaPipe's landmarks: inner lips facing each other, corners of the mouth, lips' outer middles and the chin.
 _GAPS, _WIDTHS, _POINTS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402)), ((78, 308), (61, 291)), (0, 17, 152)
 
@@ -40,30 +39,17 @@ def measure(model: FaceModel, clips: Sequence[Clip], share: np.ndarray) -> dict[
     return {name: value.astype(np.float32) for name, value in constants.items()}
 
 
-def manners(
-    model: FaceModel, clips: Sequence[Clip], share: np.ndarray, mean: np.ndarray, std: np.ndarray, blinks: bool
-) -> dict[str, np.ndarray]:
-    """How manners (`style_transfer.manner_of`) are spread over the clips, to draw one that nobody has shown.
+def spread_of_styles(style: StyleModel, clips: Sequence[Clip], share: np.ndarray) -> dict[str, np.ndarray]:
+    """How the clips' styles are spread, once the model is trained: for `StyleModel.draw`.
 
-    manner_mean [2D] and manner_axes [R, 2D], principal axes of one deviation each; with `blinks` their rate comes last.
+    drawn_mean [S] and drawn_axes [R, S], principal axes of one deviation each. z and manner belong together: drawn each
+    from its own prior, they gave faces with one eye shut.
     """
-    closures = eye_closures(model)
-    every = []
-    for clip in clips:
-        windows = []
-        for start in range(0, max(len(clip) - WINDOW // 2, 1), WINDOW):  # as prompts are read
-            x = clip.track.expression[start : start + WINDOW]
-            seen = np.ones((1, len(x)), bool)
-            window = [np.asarray(manner_of(normalise(x, mean, std)[None], seen))[0]]
-            if blinks:
-                window.append([blink_rate(len(blink_spans(x @ closures)), len(x))])
-            windows.append(np.concatenate(window))
-        every.append(np.mean(windows, axis=0))
-    every = np.array(every, np.float64)
+    every = np.stack([style.encode(clip.track.expression, clip.ppg, clip.has_speech) for clip in clips])
     centre = share @ every
     _, size, axes = np.linalg.svd(np.sqrt(share)[:, None] * (every - centre), full_matrices=False)
-    axes = (size[:, None] * axes)[:MANNER_AXES]
-    return {"manner_mean": centre.astype(np.float32), "manner_axes": axes.astype(np.float32)}
+    axes = (size[:, None] * axes)[:DRAWN_AXES]
+    return {"drawn_mean": centre.astype(np.float32), "drawn_axes": axes.astype(np.float32)}
 
 
 def closing(model: FaceModel, clips: Sequence[Clip], share: np.ndarray, strong: np.ndarray) -> Closing:
