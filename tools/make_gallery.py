@@ -16,7 +16,7 @@ import tyro
 from vast_jax import audio, cli, generate, media
 from vast_jax.head_avatar import HeadAvatar
 from vast_jax.infer import DEMO_SPEECH
-from vast_jax.metrics.expression import mesh_lip_aperture
+from vast_jax.metrics.expression import mean_activation, mesh_lip_aperture
 from vast_jax.prompt import read_prompt
 from vast_jax.types import UserError
 
@@ -72,8 +72,8 @@ def main() -> None:
         seconds = np.arange(count) / media.FPS
         curves.plot(seconds, 3 * gap, color="0.75", linewidth=0.8, label="lip gap")
         for label, members in CURVES.items():
-            columns = [models.face.expression_names.index(member) for member in members]
-            curves.plot(seconds, performance.expression[:, columns].mean(-1), linewidth=1, label=label)
+            curve = mean_activation(models.face, performance.expression, members)
+            curves.plot(seconds, curve, linewidth=1, label=label)
         curves.set(ylim=(-0.1, 1), xticks=[], yticks=[])
     axes[0, 0].set_title("prompt", fontsize=8)
     axes[0, -1].legend(fontsize=5, ncol=3, loc="upper right", framealpha=0.6)

@@ -13,7 +13,7 @@ import tyro
 
 from vast_jax import audio, cli, generate, media
 from vast_jax.infer import DEMO_SPEECH, DEMO_STYLE
-from vast_jax.metrics.expression import mesh_lip_aperture
+from vast_jax.metrics.expression import mean_activation, mesh_lip_aperture
 from vast_jax.prompt import read_prompt
 from vast_jax.reporting import plot_curves
 
@@ -44,8 +44,7 @@ def main() -> None:
     gap = mesh_lip_aperture(models.face, np.zeros(len(models.face.identity_basis)), expression)
     curves["lip gap"] = {"over the eyes' distance": gap}
     for label, names in CURVES.items():
-        columns = [models.face.expression_names.index(name) for name in names]
-        curves[label] = {"activation": expression[:, columns].mean(-1)}
+        curves[label] = {"activation": mean_activation(models.face, expression, names)}
     plot_curves(arguments.out, curves, title="speech, then silence", x_label="seconds", x_scale=1 / media.FPS)
     print(f"wrote {arguments.out}")
 

@@ -21,6 +21,14 @@ def _clip(frames, seed=0):
     return expression, rng.dirichlet(np.ones(P), frames).astype(np.float32)
 
 
+def _random(**fields):
+    """A small module with these fields, and random parameters."""
+    module = StyleTransfer(**SMALL, **fields)
+    x, ppg = (array[None] for array in _clip(4))
+    mask = np.ones((1, 4), bool)
+    return module, random_weights(module, x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))["params"]
+
+
 def lively_constants(weak):
     """Of `weak` wanderings that forget half in a frame, and a blink that takes the first parameter somewhere."""
     at_first = np.eye(weak)[0]
@@ -89,11 +97,7 @@ def test_pieces_are_the_whole(trained, fields):
     """The state is handed on, the noise belongs to the frame, and the Transformer sees its surroundings."""
     module, params, constants = trained
     if fields:
-        module = StyleTransfer(**SMALL, **fields)
-        x, ppg = (array[None] for array in _clip(4))
-        mask = np.ones((1, 4), bool)
-        inputs = (x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))
-        params = random_weights(module, *inputs)["params"]
+        module, params = _random(**fields)
         constants = constants | lively_constants(len(SMALL["weak"])) | closing_constants()
     expression, ppg = _clip(70)
     whole, pieces = StyleModel(module, params, constants), StyleModel(module, params, constants)
@@ -108,11 +112,8 @@ def test_pieces_are_the_whole(trained, fields):
 
 
 def test_what_is_left_to_chance_is_seeded_and_moves_weak_parameters_alone(trained):
-    module, _, constants = trained
-    module = module.clone(lively=True, modulated=True)
-    x, ppg = (array[None] for array in _clip(4))
-    mask = np.ones((1, 4), bool)
-    params = random_weights(module, x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))["params"]
+    _, _, constants = trained
+    module, params = _random(lively=True, modulated=True)
     model = StyleModel(module, params, constants | lively_constants(len(SMALL["weak"])))
     ppg, style = _clip(60)[1], np.ones(6, np.float32)
     one, again, other = (model.decode(ppg, style, seed) for seed in (0, 0, 1))
@@ -124,10 +125,7 @@ def test_what_is_left_to_chance_is_seeded_and_moves_weak_parameters_alone(traine
 def test_a_manner_is_a_prompts_rest_and_spread_and_is_followed(trained):
     """Behind z: mean and log deviation of normalised expression; each parameter follows its own, and no other's."""
     _, _, constants = trained
-    module = StyleTransfer(**SMALL, manner=True, modulated=True)
-    x, ppg = (array[None] for array in _clip(4))
-    mask = np.ones((1, 4), bool)
-    params = random_weights(module, x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))["params"]
+    module, params = _random(manner=True, modulated=True)
     model = StyleModel(module, params, constants)
     expression, ppg = _clip(60)
     style = model.encode(expression, ppg)
@@ -146,10 +144,7 @@ def test_a_manner_is_a_prompts_rest_and_spread_and_is_followed(trained):
 
 def test_who_blinks_often_is_let_blink_often(trained):
     _, _, constants = trained
-    module = StyleTransfer(**SMALL, manner=True, modulated=True, lively=True)
-    x, ppg = (array[None] for array in _clip(4))
-    mask = np.ones((1, 4), bool)
-    params = random_weights(module, x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))["params"]
+    module, params = _random(manner=True, modulated=True, lively=True)
     params["weak_decoder"]["blink_share"] = np.ones(1, np.float32)
     model = StyleModel(module, params, constants | lively_constants(len(SMALL["weak"])))
     expression, ppg = _clip(100)
@@ -168,10 +163,7 @@ def test_who_blinks_often_is_let_blink_often(trained):
 
 def test_spread_of_a_manner_makes_wide_movements(trained):
     _, _, constants = trained
-    module = StyleTransfer(**SMALL, manner=True, modulated=True, lively=True)
-    x, ppg = (array[None] for array in _clip(4))
-    mask = np.ones((1, 4), bool)
-    params = random_weights(module, x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))["params"]
+    module, params = _random(manner=True, modulated=True, lively=True)
     wide = {"low": np.full(D, -99.0), "high": np.full(D, 99.0)}
     model = StyleModel(module, params, constants | lively_constants(len(SMALL["weak"])) | wide)
     expression, ppg = _clip(100)
@@ -187,10 +179,7 @@ def test_spread_of_a_manner_makes_wide_movements(trained):
 def test_gains_leave_blinks_shut_and_lips_closed(trained):
     """Gains of 0 stop all else: what is left is the mean face, its blinks and its closed lips."""
     _, _, constants = trained
-    module = StyleTransfer(**SMALL, modulated=True, lively=True)
-    x, ppg = (array[None] for array in _clip(4))
-    mask = np.ones((1, 4), bool)
-    params = random_weights(module, x, ppg, mask, x, ppg, mask, np.ones(1, bool), jax.random.key(0))["params"]
+    module, params = _random(modulated=True, lively=True)
     model = StyleModel(module, params, constants | lively_constants(len(SMALL["weak"])) | closing_constants())
     ppg = np.tile(_clip(60)[1], (4, 1))
     ppg[50], ppg[:50, BILABIAL], ppg[51:, BILABIAL] = np.eye(P)[BILABIAL[0]], 0, 0
@@ -260,3 +249,11 @@ def test_weights_of_another_part_are_refused(trained, tmp_path):
     checkpoint.export(tmp_path, "other", {"style": trained[1], "constants": trained[2]}, {"part": "acoustic"})
     with pytest.raises(UserError, match="acoustic"):
         load_style_model(tmp_path)
+
+
+def test_a_folder_that_happens_to_be_called_default_is_not_the_shipped_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()
+    assert load_style_model().card["part"] == "style"
+    with pytest.raises(UserError, match="default"):
+        load_style_model("default")

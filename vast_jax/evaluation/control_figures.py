@@ -6,7 +6,7 @@ import numpy as np
 
 from vast_jax import styles
 from vast_jax.data.clips import Clip
-from vast_jax.evaluation.style_figures import Outcome, Say
+from vast_jax.evaluation.style_figures import Outcome, Say, apart
 from vast_jax.face.model import FaceModel
 from vast_jax.metrics.expression import mesh_lip_aperture, metric_coordinates
 from vast_jax.models.closing import BILABIAL
@@ -49,30 +49,27 @@ def controls(face: FaceModel, style, own: Clip, prompts: Sequence[Clip], speeche
             [closings(mesh_lip_aperture(face, clip.track.identity, x), found) for clip, x, found in made]
         )
 
-    def apart(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> np.ndarray:
-        pairs = zip(one, other, strict=True)
-        return np.array([np.linalg.norm((a - b) @ to_millimetres, axis=-1).mean() for a, b in pairs])
+    def distances(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([apart(a @ to_millimetres, b @ to_millimetres) for a, b in zip(one, other, strict=True)])
 
     def speak(vector: np.ndarray) -> list[np.ndarray]:
         return [style.decode(speech.ppg, vector, 0) for speech in speeches]
 
     calm, previous = speak(neutral), None
     for i, (prompt, vector) in enumerate(zip(prompts, vectors, strict=True)):
-        spoken = [speak(styles.strengthen(vector, neutral, intensity)) for intensity in INTENSITIES[1:]]
-        distances = np.stack([apart(calm, x) for x in spoken])  # [intensities, speeches]
-        grows.append((np.diff(distances, axis=0, prepend=0) > 0).all(0))
-        for intensity, x in zip(INTENSITIES, [calm, *spoken], strict=True):
+        spoken = {0.0: calm}
+        spoken |= {at: speak(styles.strengthen(vector, neutral, at)) for at in INTENSITIES if at}
+        reached = {at: distances(calm, x) for at, x in spoken.items()}  # [speeches] each
+        grows.append((np.diff(list(reached.values()), axis=0) > 0).all(0))
+        for intensity, x in spoken.items():
             closed[intensity].append(gaps(x) < CLOSED)
-        full = spoken[INTENSITIES.index(1.0) - 1]
+        full = spoken[1.0]
         if previous is not None:
             half = speak(styles.mix([vectors[i - 1], vector], [0.5, 0.5]))
-            whole = apart(previous, full)
-            between.append((apart(previous, half) < whole) & (apart(half, full) < whole))
+            whole = distances(previous, full)
+            between.append((distances(previous, half) < whole) & (distances(half, full) < whole))
         previous = full
-        rows[prompt.name] = {
-            f"apart_mm_at_{intensity:g}": float(value.mean())
-            for intensity, value in zip(INTENSITIES[1:], distances, strict=True)
-        }
+        rows[prompt.name] = {f"apart_mm_at_{at:g}": float(mm.mean()) for at, mm in reached.items() if at}
         say(
             f"{i + 1:3d}/{len(prompts)} {prompt.name}  "
             + "  ".join(f"{k} {v:.2f}" for k, v in rows[prompt.name].items())

@@ -129,7 +129,7 @@ def style_matters(
         first, second = spoken[prompt.name]
         told = style.decode(monologue, style.encode(track.expression, prompt.ppg, prompt.has_speech), 0)
         return {
-            "within_mm": _apart(first, second),
+            "within_mm": apart(first, second),
             "minutes": len(prompt) / FPS / 60,
             "blinks_prompt": blinks_a_minute(face, track.expression),
             "blinks_result": blinks_a_minute(face, told),
@@ -142,10 +142,10 @@ def style_matters(
     distances = []
     for one, two in itertools.combinations(spoken, 2):
         if manners[one] != manners[two]:
-            apart = np.mean([_apart(a, b) for a, b in zip(spoken[one], spoken[two], strict=True)])
-            distances.append(apart)
-            between[one].append(apart)
-            between[two].append(apart)
+            distance = np.mean([apart(a, b) for a, b in zip(spoken[one], spoken[two], strict=True)])
+            distances.append(distance)
+            between[one].append(distance)
+            between[two].append(distance)
     for name, row in outcome.rows.items():
         row["between_mm"] = float(np.median(between[name])) if between[name] else float("nan")
     left_out = len(prompts) - len(long_enough)
@@ -239,5 +239,6 @@ def _with_share(outcome: Outcome, name: str, smaller: str, larger: str) -> Outco
     return outcome._replace(figures=outcome.figures | {name: share})
 
 
-def _apart(first: np.ndarray, second: np.ndarray) -> float:
+def apart(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean distance of two expressions of the same speech, both [T, ...] in `metric_coordinates`, mm."""
     return float(np.linalg.norm(first - second, axis=-1).mean())

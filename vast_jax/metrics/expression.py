@@ -4,6 +4,8 @@ The face model is linear in identity and expression, so the distance of two expr
 is, is that of their difference on the expression basis alone.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vast_jax.face.model import FaceModel, landmark_basis
@@ -34,6 +36,12 @@ def mesh_lip_aperture(model: FaceModel, identity: np.ndarray, expression: np.nda
     basis = landmark_basis(model)
     person = basis.neutral + np.tensordot(identity, basis.identity, 1)
     return lip_aperture(person + np.tensordot(expression, basis.expression, 1))
+
+
+def mean_activation(model: FaceModel, expression: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Mean over the named parameters of an expression [T, D], [T]; zeros if the face model has none of them."""
+    columns = [model.expression_names.index(name) for name in names if name in model.expression_names]
+    return expression[:, columns].mean(-1) if columns else np.zeros(len(expression))
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -246,9 +246,8 @@ class WeakDecoder(nn.Module):
             else:
                 sigma = sigma + follow(self, "wandering_share", manner.spread)
                 blink = self.param("blink", usual(USUAL_BLINK), (1,)) + follow(self, "blink_share", manner.blinks)
-            chances = Chances(
-                *(jnp.broadcast_to(x, (*shape[:2], x.shape[-1])) for x in (jnp.clip(sigma, *LOG_SIGMA), blink))
-            )
+            sigma = jnp.broadcast_to(jnp.clip(sigma, *LOG_SIGMA), shape)
+            chances = Chances(sigma, jnp.broadcast_to(blink, (batch, time, 1)))
         return x_BxTxD, chances, WeakState(*last, ppg_BxTxP[:, -1], state.count + time)
 
     def _noise(self, key: Array, frames_T: Array, batch: int) -> Array:

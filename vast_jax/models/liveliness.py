@@ -5,6 +5,7 @@ likely a blink is to begin at each frame. This draws both. A regression cannot: 
 half shut, its mean of all wanderings is to stand still.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -76,6 +77,7 @@ class Liveliness(NamedTuple):
         return closure[: len(logit_T)]
 
 
+@functools.lru_cache(maxsize=2)
 def eye_closures(model: FaceModel) -> np.ndarray:
     """[D], whose product with an expression is how far its eyes are closed, 0 to 1: mean of the two eyeBlinks.
 

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 
 from vast_jax import checkpoint
-from vast_jax.media import FPS
 from vast_jax.models.closing import Closing
 from vast_jax.models.liveliness import Liveliness
 from vast_jax.models.style_transfer import StyleTransfer, normalise
@@ -43,8 +42,9 @@ class StyleModel:
 
         UserError: see checkpoint.load; a model of another version.
         """
-        path = "default" if path is None else path
-        if not Path(path).exists():
+        if path is None:
+            path = SHIPPED["default"]
+        elif not Path(path).exists():
             path = SHIPPED.get(str(path), path)
         weights, config, card = checkpoint.load_part(path, "style")
         try:
@@ -73,11 +73,7 @@ class StyleModel:
         blinks = np.full(count, self._liveliness.rate(expression) if self._liveliness else 0, np.float32)
         key = jax.random.key(seed) if temperature > 0 else None
         found = self._encode(self._variables, x, a, mask, known, key, temperature, blinks)
-        mu, logvar, style = (np.array(y)[: len(starts)] for y in found)
-        if self.module.manner:  # of half a second, half of the spread is the talker's, the rest the usual
-            spread = slice(self.module.style_width + x.shape[-1], self.module.style_width + 2 * x.shape[-1])
-            style[:, spread] *= min(1, frames / FPS)
-        return mu, logvar, style
+        return tuple(np.asarray(y)[: len(starts)] for y in found)
 
     def encode(
         self, expression: np.ndarray, ppg: np.ndarray, has_speech: bool = True, temperature: float = 0.0, seed: int = 0

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vast_jax.losses import mean_and_deviation
+from vast_jax.media import FPS
 from vast_jax.models.expression_decoder import (
     OUTPUT_LIMIT,
     Chances,
@@ -24,7 +25,7 @@ from vast_jax.types import Array
 
 STYLE_SOURCES = ("encoder", "statistics", "none")
 FAINT, USUAL_DEVIATION = 0.1, 0.6  # deviation of a parameter within a clip: in doubt, and usual
-SETTLE = 25  # frames that the weak branch runs before the first one, where no first expression is given
+SETTLE = 25  # frames that the weak branch runs before the first one
 
 
 class Reconstruction(NamedTuple):
@@ -229,10 +230,11 @@ def manner_of(x_BxTxD: Array, mask_BxT: Array) -> Array:
     """What a face does on the whole, [B, 2D]: mean of each parameter over time, and logarithm of its deviation.
 
     Of normalised expression: of a parameter that moves as usual both are about 0. A deviation in doubt, as that of the
-    tracker's noise, is not told from none.
+    tracker's noise, is not told from none; of half a second, half of the spread is the talker's, the rest the usual.
     """
     mean, deviation = mean_and_deviation(x_BxTxD, mask_BxT)
-    return jnp.concatenate([mean, jnp.log(deviation + FAINT) - jnp.log(USUAL_DEVIATION)], axis=-1)
+    known_Bx1 = jnp.minimum(jnp.sum(mask_BxT, axis=1, keepdims=True) / FPS, 1)
+    return jnp.concatenate([mean, known_Bx1 * (jnp.log(deviation + FAINT) - jnp.log(USUAL_DEVIATION))], axis=-1)
 
 
 def statistics_code(x_BxTxD: Array, mask_BxT: Array) -> Array:

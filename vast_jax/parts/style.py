@@ -144,12 +144,12 @@ class StylePart:
         clips = self._clips(data_dir, "train")
         model = load_face_model(self.face_model)
         share = shares(clips, self.grid_share)
-        mouth, others = strong, weak = self._split(model)
-        if not self.autoregressive:
-            strong, weak = np.concatenate([mouth, others]), others[:0]
+        strong, weak = self._split(model)
         constants = style_constants.measure(model, clips, share)
         if self.closing:
-            constants |= style_constants.closing(model, clips, share, mouth).constants()
+            constants |= style_constants.closing(model, clips, share, strong).constants()
+        if not self.autoregressive:
+            strong, weak = np.concatenate([strong, weak]), weak[:0]
         if self.lively and len(weak):
             lively = style_liveliness.measure(model, clips, share, constants["mean"], constants["std"], weak)
             constants |= lively.constants()
@@ -183,7 +183,7 @@ class StylePart:
             known = batch["prompt_has_speech"]
             known &= ~jax.random.bernoulli(hide_key, self.silent_prompt, known.shape)
             x, *rest = inputs(batch)
-            # The frame before the first is the mean for half of the clips, as where nothing is given at inference.
+            # The frame before the first is the mean for half of the clips, as it is at inference.
             first = x[:, 0] * jax.random.bernoulli(first_key, 0.5, (len(x), 1))
             forcing = 1 - (1 - self.teacher_forcing) * progress
             variables = {"params": params["style"]}

@@ -103,10 +103,11 @@ class Examples:
         length = rng.integers(self.window * 2 // 3, self.window + 1)  # prompts differ in length
         pace = np.exp(rng.uniform(-self.stretch, self.stretch))
         amplitude = np.exp(rng.uniform(-self.amplitude, self.amplitude))
-        target = self._cut(clip, start, self.window, pace, amplitude)
-        context = self._cut(prompt, prompt_start, length, pace, amplitude)
+        shown = self.calm[clip.name] if self.calm else clip.track
+        target = self._cut(clip, shown.expression, start, self.window, pace, amplitude)
+        context = self._cut(prompt, prompt.track.expression, prompt_start, length, pace, amplitude)
         if self.calm:
-            target |= self._without_blinks(clip, start, pace, amplitude, int(target["mask"].sum()))
+            target["blink"] = pad_frames(_blinks((shown.begins - start) / pace, int(target["mask"].sum())), self.window)
             frames = int(context["mask"].sum())
             began = (self.calm[prompt.name].begins - prompt_start) / pace
             blinks = blink_rate(int(np.sum((began >= 0) & (began < frames))), frames)
@@ -137,49 +138,43 @@ class Examples:
     def _start(self, clip: Clip, rng: np.random.Generator) -> int:
         return int(rng.integers(max(len(clip) - self.window, 0) + 1))
 
-    def _cut(self, clip: Clip, start: int, length: int, pace: float, amplitude: float) -> Example:
-        """`length` frames from `start`, or as many as there are, at another pace and amplitude."""
+    def _cut(self, clip: Clip, shown: np.ndarray, start: int, length: int, pace: float, amplitude: float) -> Example:
+        """`length` frames of the clip, whose face `shown` [T, D] moves, from `start` or as many as there are.
+
+        At another pace and amplitude.
+        """
         length = min(length, max(1, int((len(clip) - start) / pace)))
-        low, high, share = _at(start, length, pace, len(clip))
+        at = np.minimum(start + pace * np.arange(length), len(clip) - 1)
+        low = np.floor(at).astype(int)
+        high = np.ceil(at).astype(int)
+        share = (at - low)[:, None].astype(np.float32)
+
+        def between(x: np.ndarray) -> np.ndarray:
+            x = np.asarray(x, np.float32)
+            return (1 - share) * x[low] + share * x[high]
+
+        expression = between(shown)
+        if amplitude != 1:
+            rest = np.asarray(clip.track.expression, np.float32).mean(0)
+            expression = rest + np.float32(amplitude) * (expression - rest)
         arrays = {
-            "expression": _livelier(_between(clip.track.expression, low, high, share), clip, amplitude),
-            "ppg": _between(clip.ppg, low, high, share),
+            "expression": expression,
+            "ppg": between(clip.ppg),
             "mask": np.ones(length, bool),
             "valid": np.asarray(clip.track.valid[low] & clip.track.valid[high], bool),
         }
         return {name: pad_frames(array, self.window) for name, array in arrays.items()}
 
-    def _without_blinks(self, clip: Clip, start: int, pace: float, amplitude: float, length: int) -> Example:
-        """The expression without its blinks, and which frames may begin one: BEGINS, UNDER_WAY or 0."""
-        expression, begins = self.calm[clip.name]
-        expression = _livelier(_between(expression, *_at(start, length, pace, len(clip))), clip, amplitude)
-        blink = np.zeros(length, np.int32)
-        for first in np.round((begins - start) / pace).astype(int):
-            begins = 0 <= first < length and not blink[first]
-            blink[max(first, 0) : max(first + BLINK_FRAMES, 0)] = UNDER_WAY
-            if begins:
-                blink[first] = BEGINS
-        return {"expression": pad_frames(expression, self.window), "blink": pad_frames(blink, self.window)}
 
-
-def _at(start: int, length: int, pace: float, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two frames around each moment of a stretch, and the second one's share."""
-    at = np.minimum(start + pace * np.arange(length), frames - 1)
-    low = np.floor(at).astype(int)
-    return low, np.ceil(at).astype(int), (at - low)[:, None].astype(np.float32)
-
-
-def _between(x: np.ndarray, low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
-    x = np.asarray(x, np.float32)
-    return (1 - share) * x[low] + share * x[high]
-
-
-def _livelier(expression: np.ndarray, clip: Clip, amplitude: float) -> np.ndarray:
-    """Movement about the clip's mean multiplied."""
-    if amplitude == 1:
-        return expression
-    rest = np.asarray(clip.track.expression, np.float32).mean(0)
-    return rest + np.float32(amplitude) * (expression - rest)
+def _blinks(begins: np.ndarray, frames: int) -> np.ndarray:
+    """Which of `frames` frames may begin a blink, where blinks begin at some moments: BEGINS, UNDER_WAY or 0, [T]."""
+    blink = np.zeros(frames, np.int32)
+    for first in np.round(begins).astype(int):
+        free = 0 <= first < frames and not blink[first]
+        blink[max(first, 0) : max(first + BLINK_FRAMES, 0)] = UNDER_WAY
+        if free:
+            blink[first] = BEGINS
+    return blink
 
 
 def _rest(clip: Clip, lip_gap: np.ndarray) -> np.ndarray:

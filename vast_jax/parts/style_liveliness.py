@@ -91,19 +91,13 @@ def measure(
     lags[0] = 1
     memory = np.stack([solve_toeplitz(column[:MEMORY], column[1:]) for column in lags.T])
     innovation = np.sqrt(np.maximum(1 - (memory * lags[1:].T).sum(1), 1e-6))
-    lids = np.array([face.expression_names[d].lower().startswith("eyeblink") for d in weak], float)
+    closures = eye_closures(face)
+    lids = (closures[weak] > 0).astype(float)
     wave = _departure(blink)[:, weak] @ lids
     wave = np.clip(wave / max(wave.max(), 1e-6), 0, 1)[1:-1]
     shut = np.where(lids > 0, (thorough - mean)[weak], _departure(blink)[BEFORE, weak]) / std[weak]
-    return Liveliness(
-        size[:, None] * axes.T,
-        memory,
-        innovation,
-        wave,
-        np.where(np.isin(weak, moved), shut, 0),
-        lids,
-        eye_closures(face),
-    )
+    shut = np.where(np.isin(weak, moved), shut, 0)
+    return Liveliness(size[:, None] * axes.T, memory, innovation, wave, shut, lids, closures)
 
 
 def _departure(blink: np.ndarray) -> np.ndarray:

@@ -14,7 +14,13 @@ from vast_jax.face.model import FaceModel
 from vast_jax.face.rasterise import camera_of, place
 from vast_jax.face.shading import shade
 from vast_jax.media import FPS
-from vast_jax.metrics.expression import correlation, mean_distance, mesh_lip_aperture, metric_coordinates
+from vast_jax.metrics.expression import (
+    correlation,
+    mean_activation,
+    mean_distance,
+    mesh_lip_aperture,
+    metric_coordinates,
+)
 from vast_jax.models.style_model import StyleModel
 from vast_jax.reporting import image_grid, plot_curves, save_png
 
@@ -109,7 +115,9 @@ def _picture(model: StyleModel, face: FaceModel, trial: _Trial, out_dir: Path, s
     generated = model.decode(clip.ppg[trial.start :], trial.style)
     kinds = {"true": true, "generated": generated}
     curves = {"lip gap": {kind: mesh_lip_aperture(face, track.identity, x) for kind, x in kinds.items()}}
-    curves |= {label: {kind: _curve(face, x, label) for kind, x in kinds.items()} for label in _CURVES}
+    curves |= {
+        label: {kind: mean_activation(face, x, names) for kind, x in kinds.items()} for label, names in _CURVES.items()
+    }
     name = clip.name.replace("/", "_")
     title = f"{clip.name}, step {step}"
     plot_curves(out_dir / f"curves_{name}.png", curves, title=title, x_label="seconds", x_scale=1 / FPS)
@@ -118,11 +126,6 @@ def _picture(model: StyleModel, face: FaceModel, trial: _Trial, out_dir: Path, s
     camera = camera_of(track)
     rows = [shade(face, place(face, track.identity, x[at], *pose), camera, _STRIP_SIZE) for x in kinds.values()]
     save_png(out_dir / f"meshes_{name}.png", image_grid(rows))
-
-
-def _curve(face: FaceModel, expression: np.ndarray, label: str) -> np.ndarray:
-    names = [name for name in _CURVES[label] if name in face.expression_names]
-    return np.mean([expression[:, face.expression_names.index(name)] for name in names] or [0 * expression[:, 0]], 0)
 
 
 def _style_figures(
@@ -141,7 +144,9 @@ def _style_figures(
     within = [np.linalg.norm(a - b, axis=-1).mean() for a, b in millimetres]
     between = [np.linalg.norm(one - two, axis=-1).mean() for one, two in itertools.combinations(millimetres, 2)]
     shown = {clip.name: x[0, : len(speeches[0])] for clip, x in zip(prompts[:5], spoken, strict=False)}
-    curves = {label: {name: _curve(face, x, label) for name, x in shown.items()} for label in _CURVES}
+    curves = {
+        label: {name: mean_activation(face, x, names) for name, x in shown.items()} for label, names in _CURVES.items()
+    }
     title = f"{speeches[0].name} in the manner of others, step {step}"
     plot_curves(out_dir / "styles.png", curves, title=title, x_label="seconds", x_scale=1 / FPS)
     return {
