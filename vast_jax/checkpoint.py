@@ -10,7 +10,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from flax import traverse_util
-from orbax.checkpoint import v1 as ocp
 
 from vast_jax import __version__
 from vast_jax.files import atomic_path, sha256
@@ -38,6 +37,8 @@ class Run:
     """
 
     def __init__(self, directory: str | os.PathLike):
+        from orbax.checkpoint import v1 as ocp  # here, for only training needs what takes so long to import
+
         self.directory = Path(directory).absolute()
         self._checkpointer = ocp.training.Checkpointer(
             self.directory,

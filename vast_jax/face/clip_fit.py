@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from vast_jax.face.fitting import CHUNK, Pose, Problem, fit_frames, fit_identity, initial_pose, problem
 from vast_jax.face.gaze import fit_gaze
@@ -52,6 +51,8 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
 
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian of `sigma` frames along the first axis, edges repeated."""
+    from scipy.ndimage import gaussian_filter1d  # here, for an avatar that only speaks does without
+
     return gaussian_filter1d(values, sigma, axis=0, mode="nearest")
 
 

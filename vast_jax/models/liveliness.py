@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter
 
 from vast_jax.face.arkit import closing_blinks
 from vast_jax.face.model import FaceModel
@@ -59,11 +58,11 @@ class Liveliness(NamedTuple):
     def wander(self, frames: int, seed: int = 0) -> np.ndarray:
         """[T, W] of deviation 1, smooth, its parameters moving together as faces do."""
         new = np.random.default_rng([seed % 2**32, 0]).standard_normal((SETTLE + frames, len(self.memory)))
-        alone = [
-            lfilter([deviation], np.r_[1, -past], column)
-            for deviation, past, column in zip(self.innovation, self.memory, new.T, strict=True)
-        ]
-        return np.stack(alone, axis=1)[SETTLE:] @ self.loadings
+        past = self.memory.T[::-1]  # [P, W], the latest frame last
+        alone = np.concatenate([np.zeros_like(past), self.innovation * new])
+        for t in range(len(new)):  # scipy's lfilter would do, but its module alone takes a second to import
+            alone[t + len(past)] += (past * alone[t : t + len(past)]).sum(0)
+        return alone[len(past) + SETTLE :] @ self.loadings
 
     def closing(self, logit_T: np.ndarray, seed: int = 0) -> np.ndarray:
         """How far blinks have come in each frame, [T], 0 to 1: none begins while one is under way."""
