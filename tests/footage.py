@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from weights import random_weights
 
+from vast_jax import scene
 from vast_jax.avatar import Avatar
 from vast_jax.data.clips import Clip, encode_jpeg
 from vast_jax.face.model import landmarks, load_face_model
@@ -43,7 +44,8 @@ def made_up_clip(name: str = "grid/s1/abc", frames: int = 6, seed: int = 0, shif
 
 
 def made_up_avatar(clips, region: int = 176, **changes) -> Avatar:
-    renderer = Renderer((4, 4, 8), 4)
-    params = random_weights(renderer, *(jnp.zeros((1, 1, 16, 16, c)) for c in (7, 3, 1)), jnp.zeros((1, 1, 9, 41)))
-    actor = Avatar.of(renderer, params["params"], clips, load_face_model(), region, composite=True)
+    model, renderer = load_face_model(), Renderer((4, 4, 8), 4, textured=True)
+    params = random_weights(renderer, *(jnp.zeros((1, 1, 16, 16, c)) for c in (10, 3, 1)), jnp.zeros((1, 1, 9, 41)))
+    texture = scene.texture_of(model, clips)
+    actor = Avatar.of(renderer, params["params"], clips, model, region, composite=True, texture=texture)
     return dataclasses.replace(actor, **changes)

@@ -50,12 +50,13 @@ class Avatar:
     person: str
     region: int  # pixels of the window that is rendered
     composite: bool  # whether the template's own pixels are kept outside the hole
+    texture: np.ndarray | None  # the person's own colours on the mesh (`face.mesh_image`); None: drawn without
     acoustic_model: str | None  # hash of the acoustic model heard in training; None: trained without sound
     card: Mapping = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, renderer, params, clips: Sequence[Clip], face_model: FaceModel, region: int, composite: bool
+        cls, renderer, params, clips: Sequence[Clip], face_model: FaceModel, region: int, composite: bool, texture=None
     ) -> "Avatar":
         """The avatar of a renderer trained on `clips`, with the longest of them as its template."""
         hashes = {clip.ppg_hash for clip in clips}
@@ -69,7 +70,7 @@ class Avatar:
             "consent": "Shows a real person: use it with that person's consent, and say that it is AI-generated.",
         }
         acoustic = hashes.pop() or None
-        return cls(renderer, params, face_model, template, template.person, region, composite, acoustic, card)
+        return cls(renderer, params, face_model, template, template.person, region, composite, texture, acoustic, card)
 
     @property
     def name(self) -> str:
@@ -120,7 +121,7 @@ class Avatar:
         self, directory: str | os.PathLike, constants: Mapping[str, np.ndarray] = {}, figures: Mapping = {}
     ) -> None:
         """Writes the bundle."""
-        fields = ("widths", "ppg_features", "recurrence_kernel", "upsampling")
+        fields = ("widths", "ppg_features", "recurrence_kernel", "upsampling", "textured")
         config = {name: getattr(self.renderer, name) for name in fields}
         card = dict(self.card) | dict(
             part="renderer",
@@ -131,7 +132,8 @@ class Avatar:
             figures=dict(figures),
         )
         save_clip(Path(directory) / "template", self.template)
-        checkpoint.export(directory, "renderer", {"renderer": self.params, "constants": dict(constants)}, card)
+        constants = dict(constants) | ({} if self.texture is None else {"texture": self.texture})
+        checkpoint.export(directory, "renderer", {"renderer": self.params, "constants": constants}, card)
 
     def _window(self, clip: Clip) -> tuple[np.ndarray, scene.Window]:
         hole = scene.hole_of(self.face_model, clip.track)
@@ -179,7 +181,8 @@ def render_frames(
     carry = avatar.renderer.initial_carry(1, window.size, window.size)
     heard = scene.ppg_windows(ppg.astype(np.float32))
     for t, background in enumerate(backgrounds):
-        mesh = scene.draw_mesh(avatar.face_model, scene.subset(track, slice(t, t + 1)), expression[t : t + 1])
+        pose = scene.subset(track, slice(t, t + 1))
+        mesh = scene.draw_mesh(avatar.face_model, pose, expression[t : t + 1], avatar.texture)
         picture, carry = step(
             params, window.cut(mesh), window.cut(background[None]), hole[None], heard[t : t + 1], carry
         )
@@ -226,11 +229,12 @@ def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -
         config = {**card["config"], "widths": tuple(card["config"]["widths"])}
         region, keep = int(config.pop("region")), bool(config.pop("composite"))
         renderer, params = Renderer(**config), weights["renderer"]
+        texture = weights["constants"]["texture"] if renderer.textured else None
         person, acoustic_model = card["person"], card["acoustic_model"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{directory} is not a whole avatar ({error}): export it again") from error
     about = {name: card.get(name) for name in ("data", "licence", "consent", "figures")}
-    return Avatar(renderer, params, face_model, template, person, region, keep, acoustic_model, about)
+    return Avatar(renderer, params, face_model, template, person, region, keep, texture, acoustic_model, about)
 
 
 def shorten(clip: Clip, frames: int) -> Clip:

@@ -24,7 +24,8 @@ from vast_jax.avatar import load_avatar
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.clip_fit import fit_clip
 from vast_jax.face.landmarks import CROP, Landmarker
-from vast_jax.face.rasterise import Camera, camera_of, mesh_images, place
+from vast_jax.face.mesh_image import mesh_images
+from vast_jax.face.rasterise import Camera, camera_of, place
 from vast_jax.face.tracking import FOCAL
 from vast_jax.generate import Models, load_models, perform
 from vast_jax.head_avatar import HeadAvatar

@@ -1,6 +1,6 @@
 """Losses of every part: pure functions of arrays, each a mean over what it judges unless it says otherwise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -98,15 +98,6 @@ def discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
 def generator_loss(fake_logits: Array) -> Array:
     """Non-saturating generator loss, -log D(G(.)): its gradient does not vanish where the discriminator is sure."""
     return jnp.mean(jax.nn.softplus(-fake_logits))
-
-
-def r1_penalty(discriminator: Callable[[Array], Array], real: Array) -> Array:
-    """½ E‖∇D(x)‖² at real samples [B, ...] (Mescheder et al., 2018).
-
-    Applied lazily, every n-th step, it is multiplied by n (Karras et al., 2020).
-    """
-    gradient = jax.grad(lambda x: jnp.sum(discriminator(x)))(real)
-    return 0.5 * jnp.mean(jnp.sum(jnp.square(gradient.reshape(gradient.shape[0], -1)), axis=-1))
 
 
 def feature_distance(features_a: Sequence[Array], features_b: Sequence[Array]) -> Array:

@@ -1,18 +1,21 @@
 """What the renderer is shown of a clip: where the hole is, the window around it, mesh images and PPG windows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from vast_jax.data.clips import Clip
 from vast_jax.face.background import union_hole
+from vast_jax.face.mesh_image import measure_texture, mesh_images
 from vast_jax.face.model import FaceModel
-from vast_jax.face.rasterise import SIZE, camera_of, face_mask, mesh_images, place
+from vast_jax.face.rasterise import SIZE, Camera, camera_of, face_mask, place
 from vast_jax.types import FaceTrack
 
 FEATHER = 6  # pixels outside the hole over which generated and real picture are blended
 PPG_FRAMES = 9  # of the PPG window around a frame: 0.36 s
+TEXTURE_FRAMES = 300  # that a person's colours are measured on
 _HOLE_STEP = 3  # every so many frames are drawn for the hole: it is grown by more than a face moves between them
 _CHUNK = 32  # frames whose vertices are in memory at once
 
@@ -35,9 +38,24 @@ def subset(track: FaceTrack, frames: Sequence[int] | np.ndarray | slice) -> Face
     return track._replace(**{name: getattr(track, name)[frames] for name in fields})
 
 
-def draw_mesh(model: FaceModel, track: FaceTrack, expression: np.ndarray) -> np.ndarray:
-    """Mesh images uint8 [N, 256, 256, 7] of the track's N poses with another expression [N, D]."""
-    return mesh_images(model, _place(model, track, expression), camera_of(track))
+def draw_mesh(
+    model: FaceModel, track: FaceTrack, expression: np.ndarray, texture: np.ndarray | None = None
+) -> np.ndarray:
+    """Mesh images uint8 [N, 256, 256, 7] of the track's N poses with another expression [N, D]; with a texture 10."""
+    return mesh_images(model, _place(model, track, expression), camera_of(track), texture)
+
+
+def texture_of(model: FaceModel, clips: Sequence[Clip], frames: int = TEXTURE_FRAMES) -> np.ndarray:
+    """A person's colours on the mesh (`measure_texture`), of at most so many frames spread over the clips."""
+    all_frames = [(clip, t) for clip in clips for t in np.flatnonzero(clip.track.valid)]
+    chosen = [all_frames[i] for i in np.linspace(0, len(all_frames) - 1, min(frames, len(all_frames))).astype(int)]
+
+    def seen() -> Iterator[tuple[np.ndarray, np.ndarray, Camera]]:
+        for clip, t in chosen:
+            track = subset(clip.track, [t])
+            yield clip.frame(t), _place(model, track, track.expression)[0], camera_of(track)
+
+    return measure_texture(model, seen())
 
 
 def hole_of(model: FaceModel, track: FaceTrack) -> np.ndarray:

@@ -3,16 +3,13 @@
 import numpy as np
 import pytest
 
-from vast_jax.face.model import PART_NAMES, load_face_model
+from vast_jax.face.mesh_image import mesh_images
+from vast_jax.face.model import load_face_model
 from vast_jax.face.rasterise import (
-    MESH_CHANNELS,
-    PART_STEP,
-    SIZE,
     Camera,
     camera_of,
     face_mask,
     interpolate,
-    mesh_images,
     place,
     project,
     rasterise,
@@ -97,36 +94,6 @@ def test_camera_of_a_track_sees_through_its_crop():
     u, v, _ = project(np.array([30.0, -20.0, 900.0]), camera)
     source = np.array([30.0, -20.0]) / 900 * 432 + np.array([180, 144])
     np.testing.assert_allclose([u, v], (source - [100, 50]) * 2)
-
-
-def test_mesh_image_channels(model):
-    (image,) = mesh_images(model, put(model), CAMERA)
-    assert image.shape == (SIZE, SIZE, MESH_CHANNELS) and image.dtype == np.uint8
-    part = image[..., 6]
-    seen = part > 0
-    assert (image[~seen] == 0).all()
-    assert 0.15 < seen.mean() < 0.6
-    assert set(np.unique(part[seen])) <= {(k + 1) * PART_STEP for k in range(len(PART_NAMES))}
-    assert image[seen][:, 2].mean() < 100  # normals look at the camera, along -z
-    rows, columns = np.nonzero(seen)
-    assert np.corrcoef(columns, image[seen][:, 3])[0, 1] > 0.99  # canonical x and y
-    assert np.corrcoef(rows, image[seen][:, 4])[0, 1] > 0.99
-
-
-def test_mesh_images_are_frame_by_frame(model):
-    both = np.concatenate([put(model), put(model, rotation=(0.1, 0.3, 0), jawOpen=0.5)])
-    images = mesh_images(model, both, CAMERA)
-    np.testing.assert_array_equal(images[1], mesh_images(model, both[1:], CAMERA)[0])
-    assert (images[0] != images[1]).any()
-
-
-def test_teeth_are_hidden_until_the_lips_part(model):
-    def teeth(vertices):
-        part = mesh_images(model, vertices, CAMERA)[0, ..., 6]
-        return np.isin(part, [(PART_NAMES.index(f"{row}_teeth") + 1) * PART_STEP for row in ("upper", "lower")]).sum()
-
-    assert teeth(put(model)) < 15  # a line between the lips at most
-    assert teeth(put(model, jawOpen=0.3, mouthSmileLeft=0.5, mouthSmileRight=0.5)) > 20
 
 
 def test_face_mask_follows_the_jaw(model):

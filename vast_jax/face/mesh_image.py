@@ -1,0 +1,155 @@
+"""Mesh images, which the renderer is conditioned on, and a person's own colours on the mesh.
+
+The colours are the mean of the footage's pixels at each place of the face, as a texture. Deferred neural rendering
+(Thies et al., 2019) learns its texture; a measured one shows the person from the first step on, and leaves a renderer
+that was trained on others only what changes to learn.
+"""
+
+from collections.abc import Iterable
+
+import cv2
+import numba
+import numpy as np
+
+from vast_jax.face.model import PART_NAMES, FaceModel
+from vast_jax.face.rasterise import SIZE, Camera, project, rasterise, triangles_of, vertex_normals
+
+MESH_CHANNELS = 7  # camera-space normal (3), canonical coordinates on the mean head (3), part (1)
+PART = 6  # the channel of the part
+CANONICAL_CENTRE = np.array([0.0, 15.0, -20.0], np.float32)  # mm, head frame: the cube that canonical colours span
+CANONICAL_HALF_SIDE = 128.0  # mm
+PART_STEP = 255 // len(PART_NAMES)  # the part channel is (index + 1) * PART_STEP, 0 where there is no face
+TEXTURE_SIDE = 384  # texels: two thirds of a millimetre each
+# What lies one behind the other on the front view of the head must not share texels.
+_BEHIND = {"eye_left": 1, "eye_right": 1, "upper_teeth": 2, "lower_teeth": 3, "tongue": 4, "mouth_inside": 4}
+_LAYER = np.array([_BEHIND.get(name, 0) for name in PART_NAMES], np.uint8)
+LAYERS = 5
+_SEEN = 0.05  # frames' worth of a pixel from which a texel has its own colour
+
+
+def mesh_images(
+    model: FaceModel,
+    vertices_camera: np.ndarray,
+    camera: Camera,
+    texture: np.ndarray | None = None,
+    size: int = SIZE,
+) -> np.ndarray:
+    """The renderer's condition: uint8 [N, size, size, MESH_CHANNELS] of vertices [N, V, 3]; background 0.
+
+    Channels: camera-space normal mapped from [-1, 1] to [0, 255]; canonical coordinates, where on the mean head the
+    pixel lies; part, (index + 1) * PART_STEP; with a `texture` (`measure_texture`) its colour (3), besides. Hair, neck
+    and shoulders are left out: the picture keeps its own.
+    """
+    triangles = triangles_of(model, "head")
+    points = np.ascontiguousarray(vertices_camera, np.float32)
+    images = np.empty((len(points), size, size, MESH_CHANNELS + (0 if texture is None else 3)), np.uint8)
+    for n, frame in enumerate(points):
+        attributes = np.concatenate([vertex_normals(frame, model.triangles), _canonical(model)], axis=1)
+        index, weights, _ = rasterise(project(frame, camera.resized(size)), triangles, size, size)
+        _paint_mesh(index, weights, triangles, attributes, model.part, PART_STEP, images[n])
+        if texture is not None:
+            _paint_colours(index, weights, triangles, attributes[:, 3:5], model.part, _LAYER, texture, images[n])
+    return images
+
+
+def measure_texture(model: FaceModel, seen: Iterable[tuple[np.ndarray, np.ndarray, Camera]]) -> np.ndarray:
+    """Mean colours of a person, uint8 [LAYERS, TEXTURE_SIDE, TEXTURE_SIDE, 3], by canonical x and y.
+
+    Args:
+      model: the face model.
+      seen: frames uint8 [256, 256, 3], the vertices [V, 3] in them (camera frame, mm) and their camera.
+
+    Returns:
+      The texture; texels that no frame shows have the colours around them, a layer that none shows is black.
+    """
+    triangles, canonical = triangles_of(model, "head"), _canonical(model)[:, :2].copy()
+    sums = np.zeros((LAYERS, TEXTURE_SIDE, TEXTURE_SIDE, 4), np.float32)
+    for frame, points, camera in seen:
+        points = np.ascontiguousarray(points, np.float32)
+        index, weights, _ = rasterise(project(points, camera.resized(len(frame))), triangles, *frame.shape[:2])
+        _collect(index, weights, triangles, canonical, model.part, _LAYER, np.ascontiguousarray(frame), sums)
+    return np.stack([_filled(layer) for layer in sums])
+
+
+def _canonical(model: FaceModel) -> np.ndarray:
+    """Where each vertex lies on the mean head, [V, 3] in [-1, 1]."""
+    return (model.neutral - CANONICAL_CENTRE) / np.float32(CANONICAL_HALF_SIDE)
+
+
+def _filled(sums: np.ndarray) -> np.ndarray:
+    """Sums of colour and weight [S, S, 4] to colours uint8 [S, S, 3]: where little was seen, of ever wider means."""
+    total, done = np.zeros_like(sums[..., :3]), np.zeros_like(sums[..., 3:])
+    for sigma in (0, 1, 2, 4, 8, 16, 32):
+        blurred = cv2.GaussianBlur(sums, (0, 0), sigma) if sigma else sums
+        share = np.clip(blurred[..., 3:] / _SEEN, 0, 1) * (1 - done)
+        total += share * blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-12)
+        done += share
+    return np.clip(np.round(total / np.maximum(done, 1e-6)), 0, 255).astype(np.uint8)
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _paint_mesh(index, weights, triangles, attributes, part, part_step, image):
+    """Fills a uint8 [H, W, 7] image: attributes [V, 6] in [-1, 1] as bytes, and the part of the nearest corner."""
+    for y in range(index.shape[0]):
+        for x in range(index.shape[1]):
+            f = index[y, x]
+            if f < 0:
+                image[y, x, :] = 0
+                continue
+            w = weights[y, x]
+            a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+            for k in range(6):
+                value = w[0] * attributes[a, k] + w[1] * attributes[b, k] + w[2] * attributes[c, k]
+                image[y, x, k] = np.uint8(min(max((value + 1) * np.float32(127.5) + np.float32(0.5), 0), 255))
+            nearest = a if w[0] >= max(w[1], w[2]) else (b if w[1] >= w[2] else c)
+            image[y, x, 6] = (part[nearest] + 1) * part_step
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _texel(w, corners, canonical, part, layer_of, side):
+    """(layer, row and column of the upper left texel, shares of the lower and right ones) of a point of a triangle."""
+    a, b, c = corners[0], corners[1], corners[2]
+    nearest = a if w[0] >= max(w[1], w[2]) else (b if w[1] >= w[2] else c)
+    half = np.float32(side / 2)
+    x = (w[0] * canonical[a, 0] + w[1] * canonical[b, 0] + w[2] * canonical[c, 0] + 1) * half - np.float32(0.5)
+    y = (w[0] * canonical[a, 1] + w[1] * canonical[b, 1] + w[2] * canonical[c, 1] + 1) * half - np.float32(0.5)
+    x, y = min(max(x, np.float32(0)), np.float32(side - 1.01)), min(max(y, np.float32(0)), np.float32(side - 1.01))
+    left, top = int(x), int(y)
+    return layer_of[part[nearest]], top, left, y - top, x - left
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _paint_colours(index, weights, triangles, canonical, part, layer_of, texture, image):
+    """Fills the last three channels of a uint8 image with the texture's colours, bilinear; 0 where there is no face."""
+    for y in range(index.shape[0]):
+        for x in range(index.shape[1]):
+            f = index[y, x]
+            if f < 0:
+                image[y, x, 7:] = 0
+                continue
+            layer, top, left, down, right = _texel(
+                weights[y, x], triangles[f], canonical, part, layer_of, texture.shape[1]
+            )
+            for k in range(3):
+                above = (1 - right) * texture[layer, top, left, k] + right * texture[layer, top, left + 1, k]
+                below = (1 - right) * texture[layer, top + 1, left, k] + right * texture[layer, top + 1, left + 1, k]
+                image[y, x, 7 + k] = np.uint8((1 - down) * above + down * below + np.float32(0.5))
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _collect(index, weights, triangles, canonical, part, layer_of, frame, sums):
+    """Adds the frame's colours, and what weight they have, to the texels [L, S, S, 4] that each pixel shows."""
+    for y in range(index.shape[0]):
+        for x in range(index.shape[1]):
+            f = index[y, x]
+            if f < 0:
+                continue
+            layer, top, left, down, right = _texel(
+                weights[y, x], triangles[f], canonical, part, layer_of, sums.shape[1]
+            )
+            for i in range(2):
+                for j in range(2):
+                    share = (down if i else 1 - down) * (right if j else 1 - right)
+                    for k in range(3):
+                        sums[layer, top + i, left + j, k] += share * frame[y, x, k]
+                    sums[layer, top + i, left + j, 3] += share
