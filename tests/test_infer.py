@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 
 import imageio_ffmpeg
 import numpy as np
@@ -81,6 +82,16 @@ def test_a_tenth_of_a_second_becomes_three_frames_that_say_what_they_are(tmp_pat
     again = tmp_path / "b.mp4"
     infer(Args(speech=speech, prompt=style, out=again, quiet=True))
     assert again.read_bytes() == out.read_bytes()  # the saved style is the prompt, and a seed gives one video
+
+
+@pytest.mark.slow
+def test_standard_output_carries_the_video_and_nothing_else(tmp_path, speech):
+    command = [sys.executable, "-m", "vast_jax.infer", "--speech", str(speech), "--out", "-"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert b"3 frames" in made.stderr and not list(tmp_path.glob("*.mp4"))
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(made.stdout)
+    assert len(list(media.read_frames(copy))) == 3
 
 
 def test_a_performance_that_cannot_be_read_leaves_nothing(tmp_path, monkeypatch, capsys):

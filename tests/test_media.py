@@ -1,4 +1,6 @@
+import os
 import subprocess
+import threading
 from importlib import resources
 
 import imageio_ffmpeg
@@ -46,6 +48,33 @@ def test_video_is_never_shorter_than_its_speech(tmp_path):
     path = tmp_path / "out.mp4"
     assert media.write_video(path, grey_ramp(5), (64, 48), (tone(1.01, 8000), 8000)) == 26
     assert len(list(media.read_frames(path))) == 26
+
+
+def test_a_live_video_is_read_while_it_is_made(tmp_path):
+    pipe, read, met = tmp_path / "live", [], threading.Event()
+    os.mkfifo(pipe)
+
+    def reader():
+        with open(pipe, "rb") as file:
+            while block := file.read1(65536):
+                read.append(block)
+                if sum(map(len, read)) > 2000:
+                    met.set()
+
+    def frames():
+        for i in range(100):
+            if i == 90:
+                assert met.wait(30), "nothing came before the last frames were made"
+            yield np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8)
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    assert media.write_video(pipe, frames(), (64, 48), (tone(3.95, 16000), 16000), live=True) == 100
+    thread.join(30)
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(b"".join(read))
+    assert len(list(media.read_frames(copy))) == 100
+    assert len(media.read_speech(copy)) >= 3.95 * 16000
 
 
 def test_longer_video_keeps_its_last_frames_and_odd_size_is_padded(tmp_path):

@@ -180,15 +180,25 @@ def render_frames(
     params = jax.device_put(avatar.params)
     carry = avatar.renderer.initial_carry(1, window.size, window.size)
     heard = scene.ppg_windows(ppg.astype(np.float32))
+    waiting = None  # while a frame is computed the next one's mesh is drawn
     for t, background in enumerate(backgrounds):
         pose = scene.subset(track, slice(t, t + 1))
         mesh = scene.draw_mesh(avatar.face_model, pose, expression[t : t + 1], avatar.texture)
+        if waiting is not None:
+            yield _pasted(*waiting, window)
         picture, carry = step(
             params, window.cut(mesh), window.cut(background[None]), hole[None], heard[t : t + 1], carry
         )
-        frame = background.copy()
-        window.cut(frame)[:] = np.asarray(picture)
-        yield frame
+        waiting = picture, background
+    if waiting is not None:
+        yield _pasted(*waiting, window)
+
+
+def _pasted(picture: Array, background: np.ndarray, window: scene.Window) -> np.ndarray:
+    """The background with the picture in its window."""
+    frame = background.copy()
+    window.cut(frame)[:] = np.asarray(picture)
+    return frame
 
 
 @functools.lru_cache(maxsize=4)

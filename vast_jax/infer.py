@@ -60,7 +60,9 @@ class Args:
     performance_fps: float | None = None
     """rows a second of that file; none: as its timecodes tell, or 60"""
     out: Path = Path("talking.mp4")
-    """the video to write"""
+    """the video to write; "-" is standard output, and --live"""
+    live: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """write the video as it is made, for a player that reads along; else it appears once it is whole"""
     face_model: Path | None = None
     """face model that style model and avatar were trained with; none: the shipped one"""
     style_model: str | None = None
@@ -92,7 +94,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def infer(args: Args) -> None:
     """Makes the video. Raises UserError for bad input, before anything is written."""
-    say = (lambda *_: None) if args.quiet else print
+    live = args.live or str(args.out) == "-"
+    say = (lambda *_: None) if args.quiet else functools.partial(print, file=sys.stderr if live else sys.stdout)
     _check_outputs(args)
     if args.template and not args.avatar:
         raise UserError("--template needs --avatar: the built-in head has no footage")
@@ -141,7 +144,7 @@ def infer(args: Args) -> None:
         "description": json.dumps({"ai_generated": True, "generator": "vast_jax", "avatar": actor.name}),
     }
     frames = _progress(actor.frames(performance), n_frames, args.quiet)
-    media.write_video(args.out, frames, actor.size, speech=sound, metadata=metadata)
+    media.write_video(args.out, frames, actor.size, speech=sound, metadata=metadata, live=live)
     seconds = time.perf_counter() - started
     say(f"wrote   {args.out}: {n_frames} frames in {seconds:.1f} s ({n_frames / seconds:.0f} a second)")
     if not (args.avatar or args.performance or args.quiet):
@@ -222,7 +225,8 @@ def _movement(models: Models, actor: Avatar, performance: Performance) -> tuple[
 
 
 def _check_outputs(args: Args) -> None:
-    outputs = ((args.out, ".mp4"), (args.save_style, ".style"), (args.save_curves, ".csv"), (args.save_gltf, ".glb"))
+    video = None if str(args.out) == "-" or (args.live and args.out.is_fifo()) else args.out
+    outputs = ((video, ".mp4"), (args.save_style, ".style"), (args.save_curves, ".csv"), (args.save_gltf, ".glb"))
     for path, suffix in outputs:
         if path:
             cli.check_output(path, (suffix,), args.force)

@@ -1,5 +1,6 @@
 """Video and audio in and out: 25 frames a second, streaming. The only file that touches ffmpeg."""
 
+import contextlib
 import os
 import re
 import struct
@@ -143,27 +144,31 @@ def write_video(
     speech: tuple[np.ndarray, int] | None = None,
     metadata: Mapping[str, str] | None = None,
     crf: int = 17,
+    live: bool = False,
 ) -> int:
     """Writes H.264 (yuv420p, 25 fps) with AAC sound, streaming; the file appears whole or not at all.
 
     frames: uint8 [height, width, 3] RGB each; size: (width, height), odd sizes get one more row or column.
     speech: (float [n] or [n, channels] in [-1, 1], rate in Hz), kept at its own rate. Should the frames end before
-    the speech does, the last one is held. crf: x264's rate factor, more is worse. Returns the number of frames
-    written. UserError: nothing to write, or ffmpeg's complaint.
+    the speech does, the last one is held. crf: x264's rate factor, more is worse. live: as it goes, in fragments that a
+    player can follow while they are written, to a file, a named pipe or, with the path "-", standard output. Returns
+    the number of frames written. UserError: nothing to write, or ffmpeg's complaint.
     """
     width, height = size
     shortest = ceil(FPS * len(speech[0]) / speech[1]) if speech is not None else 0
-    with atomic_path(path) as part, tempfile.TemporaryFile() as log:
-        part.parent.mkdir(parents=True, exist_ok=True)
+    place = contextlib.nullcontext(path) if live else atomic_path(path)
+    with place as part, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         command = _ffmpeg("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", FPS, "-i", "pipe:0")
         if speech is not None:
-            sound = part.with_suffix(".speech.wav")
+            sound = Path(folder) / "speech.wav"
             _write_wav(sound, *speech)
             command += ["-i", str(sound), "-map", "0:v", "-map", "1:a", "-c:a", "aac", "-b:a", "160k"]
         command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf)]
-        command += ["-pix_fmt", "yuv420p", "-movflags", _movflags(metadata or {})]
+        command += ["-pix_fmt", "yuv420p", "-movflags", _movflags(metadata or {}, live)]
         command += [word for key, value in (metadata or {}).items() for word in ("-metadata", f"{key}={value}")]
-        process = subprocess.Popen([*command, str(part)], stdin=subprocess.PIPE, stderr=log)
+        command += ["-tune", "zerolatency", "-g", str(FPS), "-flush_packets", "1", "-f", "mp4"] if live else []
+        command += ["pipe:1" if live and str(path) == "-" else str(part)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         try:
             count = _feed(process.stdin, frames, (height, width, 3), shortest)
             process.stdin.close()
@@ -194,9 +199,10 @@ def _feed(pipe, frames: Iterable[np.ndarray], shape: tuple[int, int, int], short
     return count
 
 
-def _movflags(metadata: Mapping[str, str]) -> str:
+def _movflags(metadata: Mapping[str, str], live: bool) -> str:
     """Tags outside the standard set need QuickTime's own table, which fewer programs read."""
-    return "+faststart" if set(metadata) <= _STANDARD_TAGS else "+faststart+use_metadata_tags"
+    flags = "+frag_keyframe+delay_moov+default_base_moof" if live else "+faststart"
+    return flags if set(metadata) <= _STANDARD_TAGS else flags + "+use_metadata_tags"
 
 
 def _write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
