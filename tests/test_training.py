@@ -157,6 +157,28 @@ def test_starts_from_exported_weights(whole, tmp_path):
         fit(wider, tmp_path, tmp_path / "other", init_from=whole[1] / "export")
 
 
+class OfData(ToyPart):
+    constants_of_data = True
+
+    def constants(self, data_dir):
+        return {"slope": np.full(self.width, 7, np.float32)}
+
+    def preflight(self, data_dir, out_dir):
+        return ["looked", f"at {data_dir.name}"]
+
+
+def test_constants_of_the_data_do_not_come_with_anothers_weights(whole, tmp_path, capsys):
+    short = dataclasses.replace(config, steps=1)
+    for part, slope in ((ToyPart(), [1, 2, 3]), (OfData(), [7, 7, 7])):
+        run = tmp_path / type(part).__name__
+        fit(dataclasses.replace(short, part=part), tmp_path, run, init_from=whole[1] / "export")
+        with np.load(run / "constants.npz") as constants:
+            np.testing.assert_array_equal(constants["slope"], slope)
+    assert f"looked\nat {tmp_path.name}\n" in capsys.readouterr().out
+    fit(dataclasses.replace(short, part=part, steps=2), tmp_path, run)
+    assert "looked" not in capsys.readouterr().out  # before a run's first step alone
+
+
 def test_not_finite_stops_and_names_the_last_good_checkpoint(tmp_path):
     part = ToyPart(learning_rate=1e30)
     with pytest.raises(UserError, match="last good checkpoint: none yet"):

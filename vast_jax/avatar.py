@@ -51,6 +51,7 @@ class Avatar:
     region: int  # pixels of the window that is rendered
     composite: bool  # whether the template's own pixels are kept outside the hole
     texture: np.ndarray | None  # the person's own colours on the mesh (`face.mesh_image`); None: drawn without
+    reach: np.ndarray | None  # [2, D], lowest and highest activations of the footage (`vast_jax.reach`), where known
     acoustic_model: str | None  # hash of the acoustic model heard in training; None: trained without sound
     card: Mapping = dataclasses.field(default_factory=dict)
 
@@ -70,7 +71,9 @@ class Avatar:
             "consent": "Shows a real person: use it with that person's consent, and say that it is AI-generated.",
         }
         acoustic = hashes.pop() or None
-        return cls(renderer, params, face_model, template, template.person, region, composite, texture, acoustic, card)
+        return cls(
+            renderer, params, face_model, template, template.person, region, composite, texture, None, acoustic, card
+        )
 
     @property
     def name(self) -> str:
@@ -239,12 +242,14 @@ def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -
         config = {**card["config"], "widths": tuple(card["config"]["widths"])}
         region, keep = int(config.pop("region")), bool(config.pop("composite"))
         renderer, params = Renderer(**config), weights["renderer"]
-        texture = weights["constants"]["texture"] if renderer.textured else None
+        constants = weights.get("constants", {})
+        texture = constants["texture"] if renderer.textured else None
         person, acoustic_model = card["person"], card["acoustic_model"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{directory} is not a whole avatar ({error}): export it again") from error
     about = {name: card.get(name) for name in ("data", "licence", "consent", "figures")}
-    return Avatar(renderer, params, face_model, template, person, region, keep, texture, acoustic_model, about)
+    reach = constants.get("reach")
+    return Avatar(renderer, params, face_model, template, person, region, keep, texture, reach, acoustic_model, about)
 
 
 def shorten(clip: Clip, frames: int) -> Clip:

@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from vast_jax import __version__, avatar, cli, curves, media, styles
+from vast_jax import __version__, avatar, cli, curves, media, reach, styles
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
 from vast_jax.caching import use_compilation_cache
 from vast_jax.curves_csv import read_csv
@@ -49,6 +49,8 @@ class Args:
     """of the movement that speech makes: lips, jaw, cheeks"""
     face_gain: float = 1.0
     """of all other movement: brows, lids, nose"""
+    beyond: float = reach.BEYOND
+    """how far an expression may leave what a trained avatar's footage shows, of 1; inf: as far as it likes"""
     temperature: float = 1.0
     """how unusual a style drawn from the prior may be"""
     avatar: Path | None = None
@@ -106,6 +108,8 @@ def infer(args: Args) -> None:
         raise UserError(f"--{given[0]} and --{given[1]} both say how to speak: give one")
     if args.save_style and (args.style or args.schedule):
         raise UserError("--save-style saves one prompt: give it by --prompt")
+    if not args.beyond >= 0:
+        raise UserError(f"--beyond is {args.beyond:g}: give 0 or more")
     wanted = _wanted(args)
     check_choice(args.face)
     rate = curves.frame_rate(args.curves_fps)
@@ -132,6 +136,7 @@ def infer(args: Args) -> None:
         n_frames = len(performance.expression)
     else:
         performance = _speak(args, models, actor, wanted, n_frames, say)
+    performance = _within_reach(args, models, actor, performance, say)
     if args.save_curves or args.save_gltf:
         identity, moving = _movement(models, actor, performance)
         moving = curves.resample(moving, rate)
@@ -207,6 +212,16 @@ def _play(args: Args, models: Models, actor: Avatar, n_frames: int, say: Callabl
     if isinstance(actor, HeadAvatar) and (played.rotation.any() or played.gaze.any()):
         actor.motion = {name: getattr(played, name) for name in ("rotation", "translation", "gaze")}
     return Performance(played.expression, ppg)
+
+
+def _within_reach(args: Args, models: Models, actor: Avatar, performance: Performance, say: Callable) -> Performance:
+    """The performance, drawn back where it leaves what the avatar's footage shows."""
+    range_ = getattr(actor, "reach", None)
+    if range_ is None:
+        return performance
+    if leaves := reach.leaving(performance.expression, range_, models.face.expression_names):
+        say(f"range   {leaves}" + ("" if np.isinf(args.beyond) else f"; drawn back to {args.beyond:g} (--beyond)"))
+    return performance._replace(expression=reach.soften(performance.expression, range_, args.beyond))
 
 
 def _movement(models: Models, actor: Avatar, performance: Performance) -> tuple[np.ndarray, curves.Curves]:

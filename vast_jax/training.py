@@ -93,6 +93,8 @@ def fit(config: Config, data_dir: Path, workdir: Path, init_from: Path | None = 
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
     with checkpoint.Run(workdir / "checkpoints") as saved:
         constants, weights = open_workdir(config, data_dir, workdir, saved.step, init_from)
+        if saved.step is None and hasattr(config.part, "preflight"):
+            print(*config.part.preflight(data_dir, workdir), sep="\n", flush=True)
         return _Loop(config, data_dir, workdir, saved, constants, weights, mesh).run()
 
 

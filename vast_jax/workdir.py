@@ -22,7 +22,8 @@ def open_workdir(
         data_dir: prepared data, from which a new run takes its constants.
         workdir: the folder.
         step: of its newest checkpoint, None if it has none.
-        init_from: exported weights for a new run; their constants go with them.
+        init_from: exported weights for a new run; their constants go with them, unless the part says that its
+            constants describe the data alone (`constants_of_data`).
 
     Returns:
         (constants, weights to start from or None). The constants of a run are kept in its folder: they never change.
@@ -37,7 +38,8 @@ def open_workdir(
             constants = dict(stored)
     else:
         weights, _ = checkpoint.load(init_from) if init_from else (None, None)
-        constants = (weights or {}).get("constants") or config.part.constants(data_dir)
+        theirs = None if getattr(config.part, "constants_of_data", False) else (weights or {}).get("constants")
+        constants = theirs or config.part.constants(data_dir)
         with atomic_path(file) as out:
             np.savez(out, **constants)
     _sweep(workdir, -1 if step is None else step)

@@ -98,6 +98,8 @@ def test_blur_delay_and_stillness_each_show_where_they_should(tools, seen, real,
     assert figures["blurred"]["cpbd"] < 0.5 * figures[REAL]["cpbd"]
     assert figures["blurred"]["ssim_hole"] < 0.95 and figures["blurred"]["lip_lag"] == 0
     assert figures["late"]["lip_lag"] == 3 and figures["late"]["lmd_m"] > figures["blurred"]["lmd_m"] > 0
+    for name in ("flicker", "tremble"):
+        assert figures["still"][name] < 0.5 * figures[REAL][name]
     assert figures["still"]["jitter"] < 0.1 * figures[REAL]["jitter"]
     assert figures["still"]["mouth_error"] > figures["blurred"]["mouth_error"]
     np.testing.assert_array_equal(made["late"].track.crop, seen.track.crop)

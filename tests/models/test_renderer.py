@@ -125,13 +125,17 @@ def test_the_composite_keeps_the_template_bit_for_bit():
     np.testing.assert_allclose(image[:, 5], 0.75 * template[:, 5] + 0.25 * generated[:, 5], atol=1e-6)
 
 
-def test_what_the_network_adds_to_a_textured_mesh_can_be_nothing(inputs):
-    module = Renderer((4, 8, 8), 4, textured=True)
-    mesh, *rest = inputs
-    mesh = np.concatenate([mesh, np.random.default_rng(1).uniform(-1, 1, (B, T, SIZE, SIZE, 3))], -1, dtype=np.float32)
-    mesh[:, :, :8, :, 6] = -1  # no face there
-    params = random_weights(module, mesh, *rest)["params"]
+def test_a_renderer_that_adds_nothing_shows_the_meshs_own_colours():
+    module, size = Renderer((4, 8, 8), 4, textured=True), 48
+    rng = np.random.default_rng(0)
+    mesh, rest = (rng.uniform(-1, 1, (1, 2, size, size, c)).astype(np.float32) for c in (10, 4))
+    mesh[..., :16, :, 6], mesh[..., 16:, :, 6] = -1, 0.5  # no face above
+    inputs = mesh, rest[..., :3], rest[..., 3:], rng.dirichlet(np.ones(41), (1, 2, 9)).astype(np.float32)
+    params = random_weights(module, *inputs)["params"]
     params = params | {"head": jax.tree.map(jnp.zeros_like, params["head"])}
-    frames, _ = module.apply({"params": params}, mesh, *rest)
-    np.testing.assert_allclose(frames[:, :, 8:], 0.98 * mesh[:, :, 8:, :, 7:], atol=1e-5)
-    assert not np.any(frames[:, :, :8])
+    frames, _ = jax.jit(module.apply)({"params": params}, *inputs)
+    inside = np.s_[:, :, 16 + 7 : -7, 7:-7]
+    np.testing.assert_allclose(frames[inside], 0.98 * mesh[inside][..., 7:], atol=1e-5)
+    assert not np.any(frames[:, :, :16])
+    shown = np.abs(frames / np.where(mesh[..., 7:] == 0, 1, mesh[..., 7:])).mean((0, 1, 3, 4))
+    assert (np.diff(shown[16:23]) > 0).all()  # faded in from the edge

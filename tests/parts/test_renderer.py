@@ -60,13 +60,15 @@ def norm(tree):
     return float(sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(tree)))
 
 
-def test_each_player_learns_from_its_own_loss_alone(step, params, batch):
-    (value, metrics), gradient = step("renderer", params, batch, 0.5)
-    parts = {name: getattr(SMALL, f"{name}_weight") * metrics[name] for name in ("l1", "gan", "matching")}
-    assert float(value) == pytest.approx(float(sum(parts.values())), rel=1e-5)
-    assert min(parts.values()) > 0 and norm(gradient["renderer"]) > 0
-    (value, _), gradient = step("discriminator", params, batch, 0.5)
-    assert value > 0 and norm(gradient["discriminator"]) > 0 and norm(gradient["renderer"]) == 0
+def test_each_player_learns_from_its_own_loss_alone_and_the_adversary_joins_in_gradually(step, params, batch):
+    for progress, grown in ((0.2, 0.0), (0.45, 0.5), (0.9, 1.0)):
+        (value, metrics), gradient = step("renderer", params, batch, progress)
+        weights = {"l1": 10.0, "gan": 0.1 * grown, "matching": 2.0 * grown}
+        assert float(value) == pytest.approx(float(sum(w * metrics[name] for name, w in weights.items())), rel=1e-5)
+        assert min(metrics[name] for name in weights) > 0 and norm(gradient["renderer"]) > 0
+        (value, _), gradient = step("discriminator", params, batch, progress)
+        assert (value > 0) == (norm(gradient["discriminator"]) > 0) == (grown > 0)
+        assert norm(gradient["renderer"]) == 0
 
 
 def test_a_grey_renderer_and_an_undecided_discriminator_cost_what_they_must(step, params, batch):

@@ -25,6 +25,7 @@ from vast_jax.metrics.inception import inception_features
 from vast_jax.metrics.landmarks import aperture_lag, lip_aperture, lmd, lmd_interocular
 from vast_jax.metrics.perceptual import LpipsWeights, perceive
 from vast_jax.metrics.sharpness import cpbd
+from vast_jax.metrics.steadiness import flicker, still_pixels, tremble
 from vast_jax.metrics.sync import LEAST, compare, unit
 from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.lip_reader import LipReader
@@ -82,6 +83,7 @@ def alone(tools: Instruments, name: str, seen: Seen, real: Seen, hole: np.ndarra
     figures |= {
         "cpbd": _mean([cpbd(frame) for frame in seen.frames]),
         "cpbd_hole": _mean([cpbd(frame, hole) for frame in seen.frames]),
+        "flicker": flicker(seen.frames, still_pixels(real.frames, hole)),
         "jitter": _over_runs(lambda x: jitter(tools.face, x), expression, valid),
         "stability": _over_runs(lambda x: motion_stability(tools.face, x), expression, valid),
         "blinks": _over_runs(lambda x: blinks_a_minute(tools.face, x), expression, valid),
@@ -89,6 +91,7 @@ def alone(tools: Instruments, name: str, seen: Seen, real: Seen, hole: np.ndarra
     arrays = {"expression": expression[valid], "aperture": lip_aperture(seen.landmarks)}
     words = {}
     mouths = mouth_crops(seen.frames, seen.landmarks)
+    figures["tremble"] = tremble(mouths)
     speech = _speech(seen, real)
     if speech is not None:
         silent = silent_frames(speech, tools.acoustic(speech, len(valid)))

@@ -67,6 +67,8 @@ FIGURES = {
     "dvt_sequence_all": Figure("Dvt of clips", "", "", "distance of clips' means and spreads in real spreads", 2),
     "dvt_sequence_strong": Figure("Dvt of clips, strong", "", "", "the same, strongly tied to speech", 2),
     "dvt_sequence_weak": Figure("Dvt of clips, weak", "", "", "the same, weakly tied", 2),
+    "flicker": Figure("flicker", "grey levels", "", "frame to frame, in the hole's half that is stiller when real", 2),
+    "tremble": Figure("tremble", "grey levels", "", "of the mouth's pixels above 6 Hz, effective value", 2),
     "jitter": Figure("jitter", "mm/frame2", "", "mean length of mouth vertices' acceleration"),
     "stability": Figure("stability (MSI)", "", "", "1 / variance of the mouth's acceleration (StableFace)", 1),
     "motion_in_silence": Figure("motion in silence", "mm/s", "low", "speed of the lips between silent frames", 2),

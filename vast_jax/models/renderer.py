@@ -12,6 +12,7 @@ from vast_jax.types import Array
 REDUCTION = 8  # three stride-2 convolutions: height and width must be multiples of it
 
 _WITHIN = 0.98  # of [-1, 1], where arctanh is finite
+_EDGE = 13  # pixels, twice as wide as the mesh's colours fade at its edge
 Carry = tuple[Array, Array]
 
 
@@ -134,9 +135,16 @@ class Renderer(nn.Module):
         x = Up(3, "shuffle", nn.initializers.zeros, name="head")(x + half)  # begins with the mesh's own colours
         if self.textured:
             mesh = mesh_BxTxHxWxM.reshape(b * t, height, width, -1)
-            colour, covered = mesh[..., MESH_CHANNELS:], mesh[..., PART : PART + 1] > -1
-            x = x + jnp.where(covered, jnp.arctanh(_WITHIN * colour), 0)
+            x = x + _inner(mesh[..., PART : PART + 1] > -1) * jnp.arctanh(_WITHIN * mesh[..., MESH_CHANNELS:])
         return jnp.tanh(x).reshape(b, t, height, width, 3), carry
+
+
+def _inner(covered: Array) -> Array:
+    """1 inside a mask [N, H, W, 1], falling to 0 at its edge, so that no line shows where the mesh ends."""
+    around = covered.astype(jnp.float32)
+    for window in ((_EDGE, 1), (1, _EDGE)):
+        around = nn.avg_pool(around, window, padding="SAME")
+    return jnp.clip(2 * around - 1, 0, 1)
 
 
 def composite(generated: Array, template: Array, hole: Array) -> Array:

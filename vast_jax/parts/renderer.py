@@ -5,7 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import grain
 import jax
@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import avatar, losses
+from vast_jax import avatar, losses, reach
 from vast_jax.data import pipeline
 from vast_jax.face.model import load_face_model
 from vast_jax.models.discriminator import Discriminator
 from vast_jax.models.renderer import REDUCTION, Renderer, composite
 from vast_jax.models.vgg import VGG16, load_vgg16
-from vast_jax.parts import renderer_report
+from vast_jax.parts import renderer_preflight, renderer_report
 from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
 from vast_jax.types import Array, Batch, Part, UserError
 
@@ -28,6 +28,7 @@ from vast_jax.types import Array, Batch, Part, UserError
 class RendererPart:
     """The renderer and how it is trained; half the width of `configs/renderer_full.py`."""
 
+    constants_of_data: ClassVar[bool] = True  # they describe the person: another's weights come without theirs
     face_model: str | None = None
     """Face model that the data was prepared with; none: the one that comes with vast_jax."""
     person: str | None = None
@@ -60,9 +61,12 @@ class RendererPart:
     """Of the squared difference of VGG16's features up to relu3_3, in squares around the mouth and elsewhere."""
     perceptual_crop: int = 96
     """Pixels of the squares that VGG16 sees."""
-    gan_weight: float = 1.0
+    adversarial_from: float = 0.3
+    """Share of the steps from which on the discriminator learns, and the weights of the two losses below grow, over
+    as many steps again, to what they are here."""
+    gan_weight: float = 0.1
     """Of the adversarial loss."""
-    matching_weight: float = 10.0
+    matching_weight: float = 2.0
     """Of the absolute difference of the discriminator's own features of real and generated frames (pix2pixHD)."""
     learning_rate: float = 5e-4
     """Of the renderer: peak of a cosine after a short warm-up."""
@@ -76,6 +80,8 @@ class RendererPart:
             raise UserError(f"--part.region is {self.region}: give a multiple of {REDUCTION} from 64 to 256")
         if not 0 <= self.judged_frames <= self.clip_frames:
             raise UserError(f"--part.judged-frames is {self.judged_frames}: give 0 to {self.clip_frames}")
+        if not 0 <= self.adversarial_from < 1:
+            raise UserError(f"--part.adversarial-from is {self.adversarial_from}: give a share from 0 to less than 1")
         if not 0 < self.perceptual_crop <= self.region:
             raise UserError(f"--part.perceptual-crop is {self.perceptual_crop}: give at most {self.region}")
 
@@ -83,11 +89,16 @@ class RendererPart:
         return Renderer(self.widths, self.ppg_features, self.recurrence_kernel, self.upsampling, self.textured)
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
-        """Of the person's training clips: mean_expression [D], what the control of the report shows, and texture."""
+        """Of the person's training clips: mean_expression [D], the report's control; reach [2, D]; texture."""
         clips = footage(data_dir, "train", self.person, self.face_model)
         expression = np.concatenate([clip.track.expression[clip.track.valid] for clip in clips])
         texture = {"texture": self._texture(data_dir)} if self.textured else {}
-        return {"mean_expression": expression.mean(0).astype(np.float32), **texture}
+        return {"mean_expression": expression.mean(0).astype(np.float32), "reach": reach.measure(expression), **texture}
+
+    def preflight(self, data_dir: str | os.PathLike, out_dir: str | os.PathLike) -> list[str]:
+        """Looks at the footage before training: see `renderer_preflight.preflight`."""
+        clips = footage(data_dir, "train", self.person, self.face_model)
+        return renderer_preflight.preflight(clips, load_face_model(self.face_model), out_dir)
 
     def part(self, constants: Mapping[str, np.ndarray]) -> Part:
         """Two players: "renderer", then "discriminator" against the renderer's new weights."""
@@ -132,14 +143,17 @@ class RendererPart:
                 "gan": losses.generator_loss(logits),
                 "matching": sum(losses.l1(a, b) for a, b in zip(seen, wanted, strict=True)) / len(seen),
             }
-            return sum(getattr(self, f"{name}_weight") * value for name, value in found.items()), found
+            grown = jnp.clip((progress - self.adversarial_from) / max(self.adversarial_from, 1e-6), 0, 1)
+            against = self.gan_weight * found["gan"] + self.matching_weight * found["matching"]
+            return self.l1_weight * l1 + self.perceptual_weight * found["perceptual"] + grown * against, found
 
         def discriminator_loss(params, batch: Batch, key, progress):
             image, frames, mesh, _ = jax.lax.stop_gradient(render(params, batch))
             fake, real, shape = judged(key, image, frames, mesh)
             both = jnp.concatenate([real, fake])
             logits, _ = judge(params, jnp.concatenate([shape, shape]), both)
-            return losses.discriminator_loss(*jnp.split(logits, 2)), {}
+            # Not before the renderer minds: one that had learned all of an early renderer's faults would drown it.
+            return (progress >= self.adversarial_from) * losses.discriminator_loss(*jnp.split(logits, 2)), {}
 
         def init(key, batch: Batch):
             keys = jax.random.split(key)

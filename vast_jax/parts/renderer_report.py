@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vast_jax import scene
+from vast_jax import media, scene
+from vast_jax.audio import SAMPLE_RATE
 from vast_jax.avatar import Avatar, shorten
 from vast_jax.data.clips import Clip
 from vast_jax.metrics.image import psnr, ssim
@@ -17,7 +18,8 @@ CLIPS, FRAMES, COLUMNS = 3, 50, 8  # clips looked at, frames of each, pictures o
 def report(avatar: Avatar, clips: Sequence[Clip], mean_expression: np.ndarray, out_dir) -> dict[str, float]:
     """Renders clips with their tracked expression, and as a control with the mean expression [D].
 
-    Writes <clip>.png: rows real, mesh, eroded background, generated, generated from the mean expression.
+    Writes <clip>.png: rows real, mesh, eroded background, generated, generated from the mean expression; and
+    <clip>.mp4, real beside generated, with the sound.
 
     Returns:
       L1 (of 255), PSNR in dB and SSIM inside the hole, means over frames and clips, and those of the control.
@@ -39,5 +41,9 @@ def report(avatar: Avatar, clips: Sequence[Clip], mean_expression: np.ndarray, o
         mesh = scene.draw_mesh(avatar.face_model, scene.subset(track, at), track.expression[at])
         eroded = np.where(hole[..., None], np.uint8(128), real[at])
         pictures = [real[at], mesh[..., :3], eroded, tracked[at], control[at]]
-        save_png(Path(out_dir) / f"{clip.name.replace('/', '+')}.png", image_grid([list(row) for row in pictures]))
+        file = Path(out_dir) / clip.name.replace("/", "+")
+        save_png(file.with_name(f"{file.name}.png"), image_grid([list(row) for row in pictures]))
+        beside = np.concatenate([real, tracked], axis=2)
+        sound = (clip.speech, SAMPLE_RATE) if clip.has_speech else None
+        media.write_video(f"{file}.mp4", beside, beside.shape[2:0:-1], sound, media.AI_GENERATED)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
