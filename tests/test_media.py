@@ -277,3 +277,19 @@ def test_real_recordings(shared_data, name, frames):
     path = shared_data / name
     assert abs(sum(1 for _ in media.read_frames(path)) - frames) <= 1
     assert abs(len(media.read_speech(path)) / 640 - frames) <= 2.5
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_a_sound_left_in_its_file_is_counted_and_carried_over(tmp_path, rate):
+    path, speech = tmp_path / "a.wav", tone(1.234, rate)
+    media._write_wav(path, np.stack([speech, -speech], 1), rate)
+    sound = media.sound_of(path)
+    assert sound == (path, len(speech), rate)
+    out = tmp_path / "out.mp4"
+    assert media.write_video(out, grey_ramp(20), (64, 48), sound) == 31  # as long as the speech
+    back, own_rate = media.native_audio(out)
+    assert own_rate == rate and back.shape[1] == 2
+    np.testing.assert_allclose(np.corrcoef(back[: len(speech), 0], speech)[0, 1], 1, atol=0.01)
+    with pytest.raises(UserError, match="no audio track"):
+        media.write_video(tmp_path / "mute.mp4", grey_ramp(3), (64, 48))
+        media.sound_of(tmp_path / "mute.mp4")

@@ -152,13 +152,13 @@ class Avatar:
         hole, window = self._window(clip)
         backgrounds = (clip.frame(int(i)) for i in order)
         ppg = ppg if self.acoustic_model else np.zeros_like(ppg)
-        track = scene.subset(clip.track, order)
-        return render_frames(self, track, expression, ppg, backgrounds, scene.soften(hole, window), window)
+        return render_frames(self, clip.track, order, expression, ppg, backgrounds, scene.soften(hole, window), window)
 
 
 def render_frames(
     avatar: Avatar,
     track: FaceTrack,
+    order: np.ndarray,
     expression: np.ndarray,
     ppg: np.ndarray,
     backgrounds: Iterable[np.ndarray],
@@ -169,7 +169,8 @@ def render_frames(
 
     Args:
       avatar: whose renderer to use.
-      track: identity, pose and gaze of the T frames.
+      track: identity, pose and gaze of the template.
+      order: [T], which of its frames each frame takes them from.
       expression: [T, D].
       ppg: [T, 41].
       backgrounds: T frames uint8 [256, 256, 3] of the template.
@@ -185,7 +186,7 @@ def render_frames(
     heard = scene.ppg_windows(ppg.astype(np.float32))
     waiting = None  # while a frame is computed the next one's mesh is drawn
     for t, background in enumerate(backgrounds):
-        pose = scene.subset(track, slice(t, t + 1))
+        pose = scene.subset(track, order[t : t + 1])
         mesh = scene.draw_mesh(avatar.face_model, pose, expression[t : t + 1], avatar.texture)
         if waiting is not None:
             yield _pasted(*waiting, window)

@@ -115,7 +115,7 @@ def infer(args: Args) -> None:
     rate = curves.frame_rate(args.curves_fps)
     sound, demo = None, None if args.performance else DEMO_SPEECH  # curves alone play in silence
     if spoken := args.speech or demo:
-        sound = media.native_audio(spoken)
+        sound = media.sound_of(spoken)
     use_compilation_cache()
 
     models = load_models(args.style_model, args.acoustic_model, args.face_model)
@@ -125,9 +125,9 @@ def infer(args: Args) -> None:
             actor = actor.with_template(args.template, face=args.face)
     else:
         actor = HeadAvatar(models.face)
-    n_frames = video_frames(len(sound[0]), sound[1]) if sound else 0
+    n_frames = video_frames(sound.samples, sound.rate) if sound else 0
     if sound:
-        say(f"speech  {spoken.name}: {len(sound[0]) / sound[1]:.2f} s -> {n_frames} frames")
+        say(f"speech  {spoken.name}: {sound.samples / sound.rate:.2f} s -> {n_frames} frames")
     say(f"avatar  {actor.name}")
 
     started = time.perf_counter()

@@ -95,10 +95,10 @@ def soften(hole: np.ndarray, window: Window) -> np.ndarray:
 
 
 def ppg_windows(ppg: np.ndarray) -> np.ndarray:
-    """PPG [N, A] to the windows around each frame, [N, PPG_FRAMES, A]; the first and last frame are repeated."""
+    """PPG [N, A] to the windows around each frame, [N, PPG_FRAMES, A], a view; the ends repeat their frame."""
     reach = PPG_FRAMES // 2
-    at = np.arange(len(ppg))[:, None] + np.arange(-reach, reach + 1)
-    return ppg[np.clip(at, 0, len(ppg) - 1)]
+    padded = np.pad(ppg, ((reach, reach), (0, 0)), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, PPG_FRAMES, axis=0).swapaxes(1, 2)
 
 
 def _place(model: FaceModel, track: FaceTrack, expression: np.ndarray) -> np.ndarray:
