@@ -111,7 +111,7 @@ def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
             data: Folder of prepared data.
             workdir: Folder of the run: checkpoints, metrics.jsonl, eval/ and export/.
             config: The run.
-            init_from: Exported weights to start from; without it, random ones.
+            init_from: Exported weights to start from; without it, what the part begins with, mostly random ones.
         """
         return Command(config, data, workdir, init_from)
 

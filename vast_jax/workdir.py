@@ -22,8 +22,9 @@ def open_workdir(
         data_dir: prepared data, from which a new run takes its constants.
         workdir: the folder.
         step: of its newest checkpoint, None if it has none.
-        init_from: exported weights for a new run; their constants go with them, unless the part says that its
-            constants describe the data alone (`constants_of_data`).
+        init_from: exported weights for a new run; None: those that the part begins with, if any (`start_from`). Their
+            constants go with them, unless the part says that its constants describe the data alone
+            (`constants_of_data`).
 
     Returns:
         (constants, weights to start from or None). The constants of a run are kept in its folder: they never change.
@@ -37,6 +38,7 @@ def open_workdir(
         with np.load(file, allow_pickle=False) as stored:
             constants = dict(stored)
     else:
+        init_from = init_from or getattr(config.part, "start_from", lambda: None)()
         weights, _ = checkpoint.load(init_from) if init_from else (None, None)
         theirs = None if getattr(config.part, "constants_of_data", False) else (weights or {}).get("constants")
         constants = theirs or config.part.constants(data_dir)

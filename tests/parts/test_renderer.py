@@ -7,6 +7,7 @@ import pytest
 from footage import made_up_clip
 from weights import random_like, random_weights
 
+from vast_jax import checkpoint
 from vast_jax.models.vgg import VGG16
 from vast_jax.parts import renderer as part_file
 from vast_jax.parts import renderer_data
@@ -172,3 +173,13 @@ def test_report_and_export_make_an_avatar(data, params, tmp_path):
     assert (tmp_path / "grid+s1+c.png").is_file()
     part.export(params, constants, tmp_path / "export", "d", figures)
     assert (tmp_path / "export" / "template").is_dir()
+
+
+def test_a_new_person_begins_with_the_shipped_renderer_where_it_fits(batch):
+    part = RendererPart()
+    weights, card = checkpoint.load(part.start_from())
+    wanted = jax.eval_shape(part.part({}).init, jax.random.key(0), batch)["renderer"]
+    assert jax.tree.map(jnp.shape, weights["renderer"]) == jax.tree.map(jnp.shape, wanted)
+    assert card["licence"].startswith("CC-BY-4.0") and "texture" not in weights  # nobody's colours
+    assert dataclasses.replace(part, start="scratch").start_from() is None
+    assert SMALL.start_from() is None

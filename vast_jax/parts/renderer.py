@@ -2,9 +2,12 @@
 
 import dataclasses
 import functools
+import json
 import os
 import sys
 from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import grain
@@ -23,6 +26,8 @@ from vast_jax.parts import renderer_preflight, renderer_report
 from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
 from vast_jax.types import Array, Batch, Part, UserError
 
+_SHIPPED = Path(str(resources.files("vast_jax") / "assets" / "renderer.safetensors"))
+
 
 @dataclasses.dataclass(frozen=True)
 class RendererPart:
@@ -31,6 +36,8 @@ class RendererPart:
     constants_of_data: ClassVar[bool] = True  # they describe the person: another's weights come without theirs
     face_model: str | None = None
     """Face model that the data was prepared with; none: the one that comes with vast_jax."""
+    start: Literal["shipped", "scratch"] = "shipped"
+    """Begin with the renderer that comes with vast_jax, where it has this size, or with random weights."""
     person: str | None = None
     """Whose footage to learn; none: whoever has most."""
     clip_frames: int = 8
@@ -57,7 +64,7 @@ class RendererPart:
     """Of the absolute error; the paper has 1 for all three."""
     mouth_weight: float = 3.0
     """How much more the mouth counts in it."""
-    perceptual_weight: float = 0.1
+    perceptual_weight: float = 0.15
     """Of the squared difference of VGG16's features up to relu3_3, in squares around the mouth and elsewhere."""
     perceptual_crop: int = 96
     """Pixels of the squares that VGG16 sees."""
@@ -70,7 +77,7 @@ class RendererPart:
     """Of the absolute difference of the discriminator's own features of real and generated frames (pix2pixHD)."""
     learning_rate: float = 5e-4
     """Of the renderer: peak of a cosine after a short warm-up."""
-    discriminator_learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 1e-4
     """Of the discriminator."""
     beta1: float = 0.9
     """Of Adam; 0.5 is usual where most steps are adversarial."""
@@ -87,6 +94,12 @@ class RendererPart:
 
     def module(self) -> Renderer:
         return Renderer(self.widths, self.ppg_features, self.recurrence_kernel, self.upsampling, self.textured)
+
+    def start_from(self) -> Path | None:
+        """The shipped weights, if training shall begin with them and they have this size."""
+        config = json.loads(_SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["config"]
+        ours = Renderer(**{name: tuple(value) if name == "widths" else value for name, value in config.items()})
+        return _SHIPPED if self.start == "shipped" and ours == self.module() else None
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
         """Of the person's training clips: mean_expression [D], the report's control; reach [2, D]; texture."""
