@@ -36,7 +36,7 @@ def batch():
         "frames": rng.integers(0, 256, (2, 2, 64, 64, 3), np.uint8),
         "hole": hole,
         "ppg": rng.dirichlet(np.ones(41), (2, 2, 9)).astype(np.float32),
-        "mouth": np.array([[30, 20, 44, 44]] * 2, np.int32),
+        "boxes": np.array([[[30, 20, 44, 44], [20, 18, 26, 28], [20, 34, 26, 46]]] * 2, np.int32),
     }
 
 
@@ -80,9 +80,9 @@ def test_a_grey_renderer_and_an_undecided_discriminator_cost_what_they_must(step
             leaf[:] = 0
     (_, metrics), _ = step("renderer", grey, batch, 1.0)
     hole = batch["hole"][:, None] / 255
-    mouth = np.zeros_like(hole)
-    mouth[:, :, 30:44, 20:44] = 1
-    weight = np.broadcast_to(hole * (1 + SMALL.mouth_weight * mouth), batch["frames"].shape)
+    more = np.zeros_like(hole)
+    more[:, :, 30:44, 20:44] = more[:, :, 20:26, 18:28] = more[:, :, 20:26, 34:46] = 1
+    weight = np.broadcast_to(hole * (1 + SMALL.mouth_weight * more), batch["frames"].shape)
     error = hole * np.abs(batch["frames"] / 127.5 - 1)  # tanh(0) is grey; outside the hole the template stays
     assert metrics["l1"] == pytest.approx((weight * error).sum() / weight.sum(), rel=1e-4)
     assert metrics["gan"] == pytest.approx(np.log(2), rel=1e-5)
@@ -90,22 +90,22 @@ def test_a_grey_renderer_and_an_undecided_discriminator_cost_what_they_must(step
     assert value == pytest.approx(2 * np.log(2), rel=1e-5)
 
 
-def test_perceptual_loss_looks_at_the_mouth_in_every_other_frame(monkeypatch):
+def test_perceptual_loss_looks_at_mouth_and_eyes_in_turn(monkeypatch):
     weights = random_weights(VGG16(), jnp.zeros((1, 32, 32, 3)))["params"]
     monkeypatch.setattr(part_file, "load_vgg16", lambda: weights)
     perceptual = jax.jit(dataclasses.replace(SMALL, perceptual_weight=1.0)._perceptual())
     rng = np.random.default_rng(0)
-    real = rng.uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
-    boxes = np.array([[24, 24, 40, 40]])
+    real = rng.uniform(-1, 1, (2, 128, 128, 3)).astype(np.float32)
+    boxes = np.array([[[90, 54, 110, 74], [20, 20, 40, 50], [20, 78, 40, 108]]])  # the mouth below, an eye either side
 
     def changed(frame, *at):
         fake = real.copy()
         fake[(frame, *at)] = 0
-        return [float(perceptual(jax.random.key(key), boxes, fake, real)) for key in range(64)]
+        return [float(perceptual(jax.random.key(key), boxes, fake, real)) for key in range(16)]
 
-    corner, mouth = np.s_[:8, :8], np.s_[28:36, 28:36]
-    assert max(changed(0, *corner)) == 0 and min(changed(0, *mouth)) > 0  # the first: around the mouth
-    assert min(changed(1, *corner)) == 0 and max(changed(1, *corner)) > 0  # the second: here and there
+    eyes, mouth = np.s_[26:34, 60:68], np.s_[96:104, 60:68]
+    assert min(changed(0, *mouth)) > 0 and max(changed(0, *eyes)) == 0
+    assert min(changed(1, *eyes)) > 0 and max(changed(1, *mouth)) == 0
 
 
 def test_without_vgg_it_says_so_and_goes_on(monkeypatch, capsys):
@@ -150,14 +150,17 @@ def test_batches_are_shown_and_repeat(data):
         "frames": ((2, 2, 176, 176, 3), "uint8"),
         "hole": ((2, 176, 176, 1), "uint8"),
         "ppg": ((2, 2, 9, 41), "float32"),
-        "mouth": ((2, 4), "int32"),
+        "boxes": ((2, 3, 4), "int32"),
     }
     assert all(np.array_equal(value, batches[1][name]) for name, value in batch.items())
     part_channel = batch["mesh"][..., 6]
     assert ((part_channel > 0) & (batch["hole"][:, None, ..., 0] == 255)).sum() > 0.7 * (part_channel > 0).sum()
-    for (top, left, bottom, right), hole in zip(batch["mouth"], batch["hole"], strict=True):
-        assert 0 < top < bottom < 176 and 0 < left < right < 176
-        assert (hole[top:bottom, left:right] == 255).all()
+    for boxes, hole in zip(batch["boxes"], batch["hole"], strict=True):
+        for top, left, bottom, right in boxes:
+            assert 0 < top < bottom < 176 and 0 < left < right < 176
+            assert (hole[top:bottom, left:right] == 255).all()
+        mouth, right_eye, left_eye = boxes
+        assert mouth[0] > right_eye[2] and right_eye[3] <= left_eye[1]  # the subject's right is on the left
     with pytest.raises(UserError, match=r"--part\.region 256"):
         SMALL.dataset("d", "train", 2, 0)
 

@@ -26,6 +26,7 @@ from vast_jax.parts import renderer_preflight, renderer_report
 from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
 from vast_jax.types import Array, Batch, Part, UserError
 
+SHIFT = 12  # pixels by which the squares that VGG16 sees are moved at random
 _SHIPPED = Path(str(resources.files("vast_jax") / "assets" / "renderer.safetensors"))
 
 
@@ -63,9 +64,9 @@ class RendererPart:
     l1_weight: float = 10.0
     """Of the absolute error; the paper has 1 for all three."""
     mouth_weight: float = 3.0
-    """How much more the mouth counts in it."""
+    """How much more mouth and eyes count in it."""
     perceptual_weight: float = 0.15
-    """Of the squared difference of VGG16's features up to relu3_3, in squares around the mouth and elsewhere."""
+    """Of the squared difference of VGG16's features up to relu3_3, in squares around the mouth and around the eyes."""
     perceptual_crop: int = 96
     """Pixels of the squares that VGG16 sees."""
     adversarial_from: float = 0.3
@@ -143,7 +144,9 @@ class RendererPart:
 
         def renderer_loss(params, batch: Batch, key, progress):
             image, frames, mesh, hole = render(params, batch)
-            weight = (hole if self.composite else jnp.ones_like(hole)) * (1 + self.mouth_weight * _mouth(batch, hole))
+            weight = (hole if self.composite else jnp.ones_like(hole)) * (
+                1 + self.mouth_weight * _inside(batch["boxes"], hole)
+            )
             l1 = losses.l1(image, frames, weight[..., 0])
 
             frame_key, crop_key = jax.random.split(key)
@@ -152,7 +155,7 @@ class RendererPart:
             _, wanted = jax.lax.stop_gradient(judge(params, shape, real))
             found = {
                 "l1": l1,
-                "perceptual": perceptual(crop_key, batch["mouth"], fake, real),
+                "perceptual": perceptual(crop_key, batch["boxes"], fake, real),
                 "gan": losses.generator_loss(logits),
                 "matching": sum(losses.l1(a, b) for a, b in zip(seen, wanted, strict=True)) / len(seen),
             }
@@ -180,9 +183,9 @@ class RendererPart:
         return Part(init=init, losses={"renderer": renderer_loss, "discriminator": discriminator_loss})
 
     def _perceptual(self):
-        """(key, boxes [B, 4], fake, real [B K, H, W, 3]) -> the perceptual loss; 0 without VGG16.
+        """(key, boxes [B, 3, 4], fake, real [B K, H, W, 3]) -> the perceptual loss; 0 without VGG16.
 
-        Every other frame is looked at around the mouth, the rest anywhere.
+        The frames are looked at around the mouth and around the eyes in turn.
         """
         weights = load_vgg16() if self.perceptual_weight else None
         if self.perceptual_weight and weights is None:
@@ -192,12 +195,11 @@ class RendererPart:
         size = (self.perceptual_crop, self.perceptual_crop, 3)
 
         def perceptual(key, boxes, fake, real):
-            mouth_key, other_key = jax.random.split(key)
-            boxes = jnp.repeat(boxes, len(fake) // len(boxes), axis=0)
-            shift = jax.random.randint(mouth_key, (len(fake), 2), -8, 9)
-            mouth = (boxes[:, :2] + boxes[:, 2:] - self.perceptual_crop) // 2 + shift
-            other = jax.random.randint(other_key, (len(fake), 2), 0, self.region - self.perceptual_crop + 1)
-            corners = jnp.where(jnp.arange(len(fake))[:, None] % 2 == 0, mouth, other)
+            middle = (boxes[..., :2] + boxes[..., 2:]) // 2  # of mouth and eyes, [B, 3, 2]
+            pair = jnp.stack([middle[:, 0], middle[:, 1:].mean(1).astype(int)], 1)
+            turn = jnp.arange(len(fake)) % 2
+            at = jnp.repeat(pair, len(fake) // len(boxes), axis=0)[jnp.arange(len(fake)), turn]
+            corners = at - self.perceptual_crop // 2 + jax.random.randint(key, (len(fake), 2), -SHIFT, SHIFT + 1)
             cut = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), size))
             of = functools.partial(VGG16().apply, {"params": weights})
             return losses.feature_distance(of(cut(fake, corners)), jax.lax.stop_gradient(of(cut(real, corners))))
@@ -246,10 +248,11 @@ class RendererPart:
         )
 
 
-def _mouth(batch: Batch, hole: Array) -> Array:
-    """1 in the box around the mouth, else 0: [B, 1, H, W, 1] from boxes [B, 4] (top, left, bottom, right)."""
+def _inside(boxes: Array, hole: Array) -> Array:
+    """1 in any of the boxes [B, n, 4] (top, left, bottom, right), else 0: [B, 1, H, W, 1] as `hole`."""
     height, width = hole.shape[2:4]
-    top, left, bottom, right = (batch["mouth"][:, i, None] for i in range(4))
+    top, left, bottom, right = (boxes[..., i, None] for i in range(4))
     rows = (jnp.arange(height) >= top) & (jnp.arange(height) < bottom)
     columns = (jnp.arange(width) >= left) & (jnp.arange(width) < right)
-    return (rows[:, None, :, None, None] & columns[:, None, None, :, None]).astype(hole.dtype)
+    inside = (rows[..., :, None] & columns[..., None, :]).any(1)
+    return inside[:, None, ..., None].astype(hole.dtype)

@@ -13,9 +13,10 @@ from vast_jax.face.background import GROW_DOWN, GROW_SIDE, GROW_UP, jitter
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.types import UserError
 
-MOUTH_MARGIN = 10  # pixels around the lips' landmarks
+MARGIN = 10  # pixels around the landmarks of mouth and eyes
 LARGEST_EXTENT = 1.1  # of a hole, in regions
-_LIPS = (0, 17, 37, 61, 84, 267, 291, 314)  # MediaPipe: corners, and what is highest and lowest
+_LIPS = (0, 17, 37, 61, 84, 267, 291, 314)  # MediaPipe: corners, and what is highest and lowest; so of the eyes
+_FEATURES = (_LIPS, (33, 133, 145, 159), (263, 362, 374, 386))
 _BROWS, _CHIN = (105, 334), 152
 
 
@@ -65,8 +66,8 @@ class Examples:
     """Makes an example of a window of a clip, cut to `region` pixels (H = W) around the clip's hole:
 
     mesh uint8 [T, H, W, 7], with a texture 10, and frames uint8 [T, H, W, 3]; hole uint8 [H, W, 1] with a soft edge,
-    255 where it is open; ppg float32 [T, 9, 41]; mouth int32 [4], the box (top, left, bottom, right) of the mouth over
-    the window.
+    255 where it is open; ppg float32 [T, 9, 41]; boxes int32 [3, 4] (top, left, bottom, right) of the mouth and of
+    either eye over the window.
     """
 
     def __init__(self, model: FaceModel, frames: int, region: int, texture: np.ndarray | None = None):
@@ -89,15 +90,19 @@ class Examples:
         track = scene.subset(clip.track, at)
         whole = self.hole(clip)
         view = scene.window_around(whole, self.region)
-        lips = track.landmarks[:, _LIPS, :2] - (view.left, view.top)
-        low, high = lips.min((0, 1)) - MOUTH_MARGIN, lips.max((0, 1)) + MOUTH_MARGIN
         return {
             "mesh": np.ascontiguousarray(view.cut(scene.draw_mesh(self.model, track, track.expression, self.texture))),
             "frames": np.ascontiguousarray(view.cut(clip.frames(at.start, at.stop))),
             "hole": scene.soften(jitter(whole[None], rng)[0], view),
             "ppg": scene.ppg_windows(clip.ppg)[at].astype(np.float32),
-            "mouth": np.array([low[1], low[0], high[1], high[0]]).round().astype(np.int32),
+            "boxes": np.stack([_box(track.landmarks[:, points, :2] - (view.left, view.top)) for points in _FEATURES]),
         }
+
+
+def _box(points: np.ndarray) -> np.ndarray:
+    """Around points [T, n, 2] of all frames: top, left, bottom, right, int32."""
+    low, high = points.min((0, 1)) - MARGIN, points.max((0, 1)) + MARGIN
+    return np.array([low[1], low[0], high[1], high[0]]).round().astype(np.int32)
 
 
 def training_windows(clips: Sequence[Clip], frames: int, region: int) -> list[pipeline.Window]:
