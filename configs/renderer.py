@@ -4,11 +4,11 @@
     python train.py configs/renderer.py --data DIR --workdir RUN
     python infer.py --avatar RUN/export
 
-12 minutes of GRID s1: 37 minutes on one core. The README's figures are of this config and, after it, of 900 steps more
-from its export (`--init-from`) when the acoustic model had changed.
+It begins with the shipped renderer: 560 steps make an avatar of a minute of footage, 20 minutes on one core. `docs/renderer.md`
+tells what was measured.
 """
 
 from vast_jax.parts.renderer import RendererPart
 from vast_jax.training import Config
 
-config = Config(part=RendererPart(), steps=2100, batch_size=1, log_every=50, eval_every=700, save_every=100)
+config = Config(part=RendererPart(), steps=1200, batch_size=1, log_every=50, eval_every=300, save_every=100)

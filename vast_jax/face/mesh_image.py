@@ -125,7 +125,7 @@ def _paint_colours(index, weights, triangles, canonical, part, layer_of, texture
         for x in range(index.shape[1]):
             f = index[y, x]
             if f < 0:
-                image[y, x, 7:] = 0
+                image[y, x, MESH_CHANNELS:] = 0
                 continue
             layer, top, left, down, right = _texel(
                 weights[y, x], triangles[f], canonical, part, layer_of, texture.shape[1]
@@ -133,7 +133,7 @@ def _paint_colours(index, weights, triangles, canonical, part, layer_of, texture
             for k in range(3):
                 above = (1 - right) * texture[layer, top, left, k] + right * texture[layer, top, left + 1, k]
                 below = (1 - right) * texture[layer, top + 1, left, k] + right * texture[layer, top + 1, left + 1, k]
-                image[y, x, 7 + k] = np.uint8((1 - down) * above + down * below + np.float32(0.5))
+                image[y, x, MESH_CHANNELS + k] = np.uint8((1 - down) * above + down * below + np.float32(0.5))
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
