@@ -4,8 +4,8 @@
     python train.py configs/renderer.py --data DIR --workdir RUN
     python infer.py --avatar RUN/export
 
-It begins with the shipped renderer: 560 steps make an avatar of a minute of footage, 20 minutes on one core. `docs/renderer.md`
-tells what was measured.
+It begins with the shipped renderer: 560 steps make an avatar of a minute of footage, 20 minutes on one core.
+`docs/renderer.md` tells what was measured.
 """
 
 from vast_jax.parts.renderer import RendererPart
