@@ -42,6 +42,8 @@ def test_a_window_closes_the_hole_before_its_own_edge():
     assert soft.shape == (96, 96, 1)
     for edge in (soft[: scene.FEATHER], soft[-scene.FEATHER :], soft[:, : scene.FEATHER], soft[:, -scene.FEATHER :]):
         assert edge.max() < 255
+    for edge in (soft[0], soft[-1], soft[:, 0], soft[:, -1]):
+        assert edge.max() == 0  # else a line shows where the window ends
     assert soft[48, 48] == 255
 
 

@@ -87,10 +87,11 @@ def soften(hole: np.ndarray, window: Window) -> np.ndarray:
     the hole off before its own edge, where the template takes over.
     """
     hole = window.cut(hole[..., None])[..., 0].copy()
+    edge = FEATHER + 1
     if window.size < SIZE:
-        hole[:FEATHER] = hole[-FEATHER:] = hole[:, :FEATHER] = hole[:, -FEATHER:] = False
+        hole[:edge] = hole[-edge:] = hole[:, :edge] = hole[:, -edge:] = False
     full = hole.astype(np.uint8) * 255
-    mean = cv2.blur(full, (2 * FEATHER + 1, 2 * FEATHER + 1)).astype(np.uint16)
+    mean = cv2.blur(full, (2 * FEATHER + 1, 2 * FEATHER + 1), borderType=cv2.BORDER_CONSTANT).astype(np.uint16)
     return np.maximum(full, np.minimum(2 * mean, 254)).astype(np.uint8)[..., None]  # 255 is the hole alone
 
 

@@ -110,3 +110,15 @@ def test_what_nobody_saw_has_the_colours_around_it_or_is_black(model):
     middle = TEXTURE_SIDE // 2
     assert (found[0, middle - 60 : middle + 60, middle - 60 : middle + 60] == 90).all()
     assert not found[4].any()  # behind closed lips
+
+
+@pytest.mark.parametrize("pitch", [-0.25, 0, 0.25])
+def test_the_inside_of_the_mouth_shows_between_the_lips_alone(model, pitch):
+    vertices = put(model, rotation=(pitch, 0.2, 0), jawOpen=0.6)
+    part = mesh_images(model, vertices, CAMERA)[0, ..., 6]
+    code = {name: (k + 1) * PART_STEP for k, name in enumerate(PART_NAMES)}
+    rows, columns = np.nonzero(part == code["lips"])
+    inner = np.isin(part, [code[name] for name in ("upper_teeth", "lower_teeth", "tongue", "mouth_inside")])
+    assert inner.sum() > 50
+    y, x = np.nonzero(inner)
+    assert rows.min() <= y.min() and y.max() <= rows.max() and columns.min() <= x.min() and x.max() <= columns.max()

@@ -130,12 +130,13 @@ def test_a_renderer_that_adds_nothing_shows_the_meshs_own_colours():
     rng = np.random.default_rng(0)
     mesh, rest = (rng.uniform(-1, 1, (1, 2, size, size, c)).astype(np.float32) for c in (10, 4))
     mesh[..., :16, :, 6], mesh[..., 16:, :, 6] = -1, 0.5  # no face above
+    mesh[..., 16:20, 23, 6] = -1  # a notch
     inputs = mesh, rest[..., :3], rest[..., 3:], rng.dirichlet(np.ones(41), (1, 2, 9)).astype(np.float32)
     params = random_weights(module, *inputs)["params"]
     params = params | {"head": jax.tree.map(jnp.zeros_like, params["head"])}
     frames, _ = jax.jit(module.apply)({"params": params}, *inputs)
-    inside = np.s_[:, :, 16 + 7 : -7, 7:-7]
+    inside = np.s_[:, :, 20 + 7 : -7, 7:-7]
     np.testing.assert_allclose(frames[inside], 0.98 * mesh[inside][..., 7:], atol=1e-5)
-    assert not np.any(frames[:, :, :16])
-    shown = np.abs(frames / np.where(mesh[..., 7:] == 0, 1, mesh[..., 7:])).mean((0, 1, 3, 4))
+    assert not np.any(frames[:, :, :16]) and not np.any(frames[:, :, 16:20, 23])
+    shown = np.abs(frames / mesh[..., 7:])[..., :16, :].mean((0, 1, 3, 4))
     assert (np.diff(shown[16:23]) > 0).all()  # faded in from the edge

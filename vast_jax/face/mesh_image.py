@@ -23,7 +23,7 @@ TEXTURE_SIDE = 384  # texels: two thirds of a millimetre each
 # What lies one behind the other on the front view of the head must not share texels.
 _BEHIND = {"eye_left": 1, "eye_right": 1, "upper_teeth": 2, "lower_teeth": 3, "tongue": 4, "mouth_inside": 4}
 _LAYER = np.array([_BEHIND.get(name, 0) for name in PART_NAMES], np.uint8)
-LAYERS = 5
+LAYERS, _INNER = 5, 2  # how many; from which on they are the inside of the mouth
 _SEEN = 0.05  # frames' worth of a pixel from which a texel has its own colour
 
 
@@ -45,7 +45,7 @@ def mesh_images(
     images = np.empty((len(points), size, size, MESH_CHANNELS + (0 if texture is None else 3)), np.uint8)
     for n, frame in enumerate(points):
         attributes = np.concatenate([vertex_normals(frame, model.triangles), _canonical(model)], axis=1)
-        index, weights, _ = rasterise(project(frame, camera.resized(size)), triangles, size, size)
+        index, weights = _seen(model, triangles, project(frame, camera.resized(size)), size, size)
         _paint_mesh(index, weights, triangles, attributes, model.part, PART_STEP, images[n])
         if texture is not None:
             _paint_colours(index, weights, triangles, attributes[:, 3:5], model.part, _LAYER, texture, images[n])
@@ -66,9 +66,21 @@ def measure_texture(model: FaceModel, seen: Iterable[tuple[np.ndarray, np.ndarra
     sums = np.zeros((LAYERS, TEXTURE_SIDE, TEXTURE_SIDE, 4), np.float32)
     for frame, points, camera in seen:
         points = np.ascontiguousarray(points, np.float32)
-        index, weights, _ = rasterise(project(points, camera.resized(len(frame))), triangles, *frame.shape[:2])
+        index, weights = _seen(model, triangles, project(points, camera.resized(len(frame))), *frame.shape[:2])
         _collect(index, weights, triangles, canonical, model.part, _LAYER, np.ascontiguousarray(frame), sums)
     return np.stack([_filled(layer) for layer in sums])
+
+
+def _seen(model: FaceModel, triangles: np.ndarray, projected: np.ndarray, height: int, width: int) -> tuple:
+    """Triangle and weights of each pixel (`rasterise`), of the mouth's inside only what lies between the lips."""
+    index, weights, _ = rasterise(projected, triangles, height, width)
+    lips = projected[model.part == PART_NAMES.index("lips"), :2]
+    (left, top), (right, bottom) = np.floor(lips.min(0)).astype(int), np.ceil(lips.max(0)).astype(int)
+    inside = np.zeros((height, width), bool)
+    inside[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
+    inner = _LAYER[model.part[triangles[:, 0]]] >= _INNER
+    index[~inside & (index >= 0) & inner[index]] = -1  # the throat, seen below the chin where the head's skin ends
+    return index, weights
 
 
 def _canonical(model: FaceModel) -> np.ndarray:

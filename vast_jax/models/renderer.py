@@ -140,11 +140,11 @@ class Renderer(nn.Module):
 
 
 def _inner(covered: Array) -> Array:
-    """1 inside a mask [N, H, W, 1], falling to 0 at its edge, so that no line shows where the mesh ends."""
+    """1 inside a mask [N, H, W, 1], 0 outside, smooth between: no line shows where the mesh ends."""
     around = covered.astype(jnp.float32)
     for window in ((_EDGE, 1), (1, _EDGE)):
         around = nn.avg_pool(around, window, padding="SAME")
-    return jnp.clip(2 * around - 1, 0, 1)
+    return jnp.where(covered, jnp.maximum(2 * around - 1, 0), 0)
 
 
 def composite(generated: Array, template: Array, hole: Array) -> Array:
