@@ -9,9 +9,9 @@ DETAIL_GAIN = 10.0
 
 
 def detail(image_NxHxWxC: Array) -> Array:
-    """What of an image lies above the mean of the 3x3 pixels around: pores, lashes, stubble; of its shape."""
-    means = nn.avg_pool(image_NxHxWxC, (3, 3), padding="SAME", count_include_pad=False)
-    return image_NxHxWxC - means
+    """What an image has beyond the mean of the 3x3 pixels around, its edges repeated: pores, lashes, stubble."""
+    padded = jnp.pad(image_NxHxWxC, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    return image_NxHxWxC - nn.avg_pool(padded, (3, 3))
 
 
 class Discriminator(nn.Module):
