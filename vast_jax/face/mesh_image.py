@@ -106,46 +106,49 @@ def _paint_mesh(index, weights, triangles, attributes, part, part_step, image):
         for x in range(index.shape[1]):
             f = index[y, x]
             if f < 0:
-                image[y, x, :] = 0
+                image[y, x, :MESH_CHANNELS] = 0
                 continue
-            w = weights[y, x]
+            u, v, w = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
             a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
             for k in range(6):
-                value = w[0] * attributes[a, k] + w[1] * attributes[b, k] + w[2] * attributes[c, k]
+                value = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
                 image[y, x, k] = np.uint8(min(max((value + 1) * np.float32(127.5) + np.float32(0.5), 0), 255))
-            nearest = a if w[0] >= max(w[1], w[2]) else (b if w[1] >= w[2] else c)
+            nearest = a if u >= max(v, w) else (b if v >= w else c)
             image[y, x, 6] = (part[nearest] + 1) * part_step
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
-def _texel(w, corners, canonical, part, layer_of, side):
-    """(layer, row and column of the upper left texel, shares of the lower and right ones) of a point of a triangle."""
-    a, b, c = corners[0], corners[1], corners[2]
-    nearest = a if w[0] >= max(w[1], w[2]) else (b if w[1] >= w[2] else c)
-    half = np.float32(side / 2)
-    x = (w[0] * canonical[a, 0] + w[1] * canonical[b, 0] + w[2] * canonical[c, 0] + 1) * half - np.float32(0.5)
-    y = (w[0] * canonical[a, 1] + w[1] * canonical[b, 1] + w[2] * canonical[c, 1] + 1) * half - np.float32(0.5)
-    x, y = min(max(x, np.float32(0)), np.float32(side - 1.01)), min(max(y, np.float32(0)), np.float32(side - 1.01))
-    left, top = int(x), int(y)
-    return layer_of[part[nearest]], top, left, y - top, x - left
+@numba.njit(cache=True, fastmath=True, nogil=True, inline="always")
+def _texel(index, weights, triangles, canonical, part, layer_of, side, y, x):
+    """What a pixel shows: layer, row and column of the upper left texel, shares of the lower and right ones."""
+    f = index[y, x]
+    a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+    u, v, w = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
+    nearest = a if u >= max(v, w) else (b if v >= w else c)
+    half, last = np.float32(side / 2), np.float32(side - 1.01)
+    column = (u * canonical[a, 0] + v * canonical[b, 0] + w * canonical[c, 0] + 1) * half - np.float32(0.5)
+    row = (u * canonical[a, 1] + v * canonical[b, 1] + w * canonical[c, 1] + 1) * half - np.float32(0.5)
+    column, row = min(max(column, np.float32(0)), last), min(max(row, np.float32(0)), last)
+    left, top = int(column), int(row)
+    return layer_of[part[nearest]], top, left, row - top, column - left
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
 def _paint_colours(index, weights, triangles, canonical, part, layer_of, texture, image):
     """Fills the last three channels of a uint8 image with the texture's colours, bilinear; 0 where there is no face."""
+    one = np.float32(1)
     for y in range(index.shape[0]):
         for x in range(index.shape[1]):
-            f = index[y, x]
-            if f < 0:
-                image[y, x, MESH_CHANNELS:] = 0
+            if index[y, x] < 0:
+                image[y, x, MESH_CHANNELS] = image[y, x, MESH_CHANNELS + 1] = image[y, x, MESH_CHANNELS + 2] = 0
                 continue
             layer, top, left, down, right = _texel(
-                weights[y, x], triangles[f], canonical, part, layer_of, texture.shape[1]
+                index, weights, triangles, canonical, part, layer_of, texture.shape[1], y, x
             )
+            down, right = np.float32(down), np.float32(right)
             for k in range(3):
-                above = (1 - right) * texture[layer, top, left, k] + right * texture[layer, top, left + 1, k]
-                below = (1 - right) * texture[layer, top + 1, left, k] + right * texture[layer, top + 1, left + 1, k]
-                image[y, x, MESH_CHANNELS + k] = np.uint8((1 - down) * above + down * below + np.float32(0.5))
+                above = (one - right) * texture[layer, top, left, k] + right * texture[layer, top, left + 1, k]
+                below = (one - right) * texture[layer, top + 1, left, k] + right * texture[layer, top + 1, left + 1, k]
+                image[y, x, MESH_CHANNELS + k] = np.uint8((one - down) * above + down * below + np.float32(0.5))
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -153,11 +156,10 @@ def _collect(index, weights, triangles, canonical, part, layer_of, frame, sums):
     """Adds the frame's colours, and what weight they have, to the texels [L, S, S, 4] that each pixel shows."""
     for y in range(index.shape[0]):
         for x in range(index.shape[1]):
-            f = index[y, x]
-            if f < 0:
+            if index[y, x] < 0:
                 continue
             layer, top, left, down, right = _texel(
-                weights[y, x], triangles[f], canonical, part, layer_of, sums.shape[1]
+                index, weights, triangles, canonical, part, layer_of, sums.shape[1], y, x
             )
             for i in range(2):
                 for j in range(2):
