@@ -2,7 +2,8 @@
 
     python train.py configs/renderer_full.py --data DIR --workdir RUN
 
-The paper gives no weights of its losses but 1: add --part.l1-weight 1 --part.perceptual-weight 1 --part.gan-weight 1.
+The paper gives no weights of its losses but 1, and does not match features: add --part.l1-weight 1
+--part.perceptual-weight 1 --part.gan-weight 1 --part.matching-weight 0.
 """
 
 from vast_jax.parts.renderer import RendererPart
@@ -17,6 +18,7 @@ part = RendererPart(
     upsampling="transposed",
     textured=False,
     discriminator_widths=(64, 128, 256, 512),
+    adversarial_from=0.0,
     judged_frames=0,
     perceptual_crop=256,
     learning_rate=1e-4,
