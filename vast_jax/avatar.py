@@ -57,7 +57,15 @@ class Avatar:
 
     @classmethod
     def of(
-        cls, renderer, params, clips: Sequence[Clip], face_model: FaceModel, region: int, composite: bool, texture=None
+        cls,
+        renderer,
+        params,
+        clips: Sequence[Clip],
+        face_model: FaceModel,
+        region: int,
+        composite: bool,
+        texture=None,
+        reach=None,
     ) -> "Avatar":
         """The avatar of a renderer trained on `clips`, with the longest of them as its template."""
         hashes = {clip.ppg_hash for clip in clips}
@@ -72,7 +80,7 @@ class Avatar:
         }
         acoustic = hashes.pop() or None
         return cls(
-            renderer, params, face_model, template, template.person, region, composite, texture, None, acoustic, card
+            renderer, params, face_model, template, template.person, region, composite, texture, reach, acoustic, card
         )
 
     @property
@@ -135,7 +143,8 @@ class Avatar:
             figures=dict(figures),
         )
         save_clip(Path(directory) / "template", self.template)
-        constants = dict(constants) | ({} if self.texture is None else {"texture": self.texture})
+        own = {"texture": self.texture, "reach": self.reach}
+        constants = dict(constants) | {name: value for name, value in own.items() if value is not None}
         checkpoint.export(directory, "renderer", {"renderer": self.params, "constants": constants}, card)
 
     def _window(self, clip: Clip) -> tuple[np.ndarray, scene.Window]:
@@ -220,6 +229,11 @@ def _step(renderer: Renderer, keep_template: bool):
     return step
 
 
+def renderer_of(config: Mapping) -> Renderer:
+    """The renderer of a card's config."""
+    return Renderer(**{**config, "widths": tuple(config["widths"])})
+
+
 def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -> Avatar:
     """Reads a bundle.
 
@@ -240,9 +254,9 @@ def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -
     )
     try:
         template = load_clip(directory / "template")
-        config = {**card["config"], "widths": tuple(card["config"]["widths"])}
+        config = dict(card["config"])
         region, keep = int(config.pop("region")), bool(config.pop("composite"))
-        renderer, params = Renderer(**config), weights["renderer"]
+        renderer, params = renderer_of(config), weights["renderer"]
         constants = weights.get("constants", {})
         texture = constants["texture"] if renderer.textured else None
         person, acoustic_model = card["person"], card["acoustic_model"]

@@ -25,7 +25,6 @@ _STANDARD_TAGS = {"title", "comment", "artist", "date", "description", "copyrigh
 # The container's clock: a stream that starts late is padded, so sound and picture keep in step.
 _VIDEO_CLOCK = f"fps={FPS}:start_time=0"
 _AU_HEADER = 24  # bytes, without the annotation that may follow
-_AAC = ("-c:a", "aac", "-b:a", "160k")
 _AUDIO_FILTER = "aresample=async=1:first_pts=0"
 
 
@@ -179,24 +178,20 @@ def write_video(
     output. Returns the number of frames written. UserError: nothing to write, or ffmpeg's complaint.
     """
     width, height = size
-    samples, rate = (
-        (0, 1) if speech is None else (speech[1:] if isinstance(speech, Sound) else (len(speech[0]), speech[1]))
-    )
-    shortest = ceil(FPS * samples / rate)
     place = contextlib.nullcontext(path) if live else atomic_path(path)
     with place as part, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         command = _ffmpeg("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", FPS, "-i", "pipe:0")
-        if isinstance(speech, Sound):
-            command += ["-i", _url(speech.path), "-map", "0:v", "-map", "1:a:0", "-af", _AUDIO_FILTER, *_AAC]
-        elif speech is not None:
-            sound = Path(folder) / "speech.wav"
-            _write_wav(sound, *speech)
-            command += ["-i", str(sound), "-map", "0:v", "-map", "1:a", *_AAC]
+        if speech is not None and not isinstance(speech, Sound):
+            speech = _saved(Path(folder) / "speech.wav", *speech)
+        if speech is not None:
+            command += ["-i", _url(speech.path), "-map", "0:v", "-map", "1:a:0", "-af", _AUDIO_FILTER]
+            command += ["-c:a", "aac", "-b:a", "160k"]
+        shortest = 0 if speech is None else ceil(FPS * speech.samples / speech.rate)
         command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf)]
         command += ["-pix_fmt", "yuv420p", "-movflags", _movflags(metadata or {}, live)]
         command += [word for key, value in (metadata or {}).items() for word in ("-metadata", f"{key}={value}")]
         command += ["-tune", "zerolatency", "-g", str(FPS), "-flush_packets", "1", "-f", "mp4"] if live else []
-        command += ["pipe:1" if live and str(path) == "-" else str(part)]
+        command += ["pipe:1" if live and str(path) == "-" else _url(part)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         try:
             count = _feed(process.stdin, frames, (height, width, 3), shortest)
@@ -234,7 +229,8 @@ def _movflags(metadata: Mapping[str, str], live: bool) -> str:
     return flags if set(metadata) <= _STANDARD_TAGS else flags + "+use_metadata_tags"
 
 
-def _write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
+def _saved(path: Path, samples: np.ndarray, rate: int) -> Sound:
+    """Writes float samples [n] or [n, channels] as a 16-bit WAV file."""
     samples = np.asarray(samples, np.float32)
     samples = samples[:, None] if samples.ndim == 1 else samples
     with wave.open(str(path), "wb") as file:
@@ -242,6 +238,7 @@ def _write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes((np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes())
+    return Sound(path, len(samples), rate)
 
 
 def _read_audio(path: str | os.PathLike, *options: str) -> tuple[np.ndarray, int]:

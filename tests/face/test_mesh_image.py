@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from posed_head import CAMERA, put
 
 from vast_jax.face.mesh_image import (
     CANONICAL_CENTRE,
@@ -14,23 +15,12 @@ from vast_jax.face.mesh_image import (
     mesh_images,
 )
 from vast_jax.face.model import PART_NAMES, load_face_model
-from vast_jax.face.rasterise import SIZE, Camera, place
-
-CAMERA = Camera(640.0, 128.0, 112.0)
+from vast_jax.face.rasterise import SIZE
 
 
 @pytest.fixture(scope="module")
 def model():
     return load_face_model()
-
-
-def put(model, rotation=(0, 0, 0), gaze=None, **activations):
-    expression = np.zeros((1, len(model.expression_names)), np.float32)
-    for name, value in activations.items():
-        expression[0, model.expression_names.index(name)] = value
-    gaze = None if gaze is None else np.array([gaze])
-    identity = np.zeros(len(model.identity_basis))
-    return place(model, identity, expression, np.array([rotation]), np.array([[0.0, 24.0, 800.0]]), gaze)
 
 
 @pytest.fixture(scope="module")

@@ -66,9 +66,10 @@ def measure_clip(tools: Instruments, name: str, real: Seen, made: Mapping[str, S
       real, made: the videos; of each pair the frames that both have are compared.
     """
     hole = hole_of(tools.face, real.track)
-    found = {REAL: alone(tools, name, real, real, hole)}
+    still = still_pixels(real.frames, hole)
+    found = {REAL: alone(tools, name, real, real, hole, still)}
     for system, seen in made.items():
-        single, beside = alone(tools, name, seen, real, hole), pair(tools, seen, real, hole)
+        single, beside = alone(tools, name, seen, real, hole, still), pair(tools, seen, real, hole)
         found[system] = single._replace(figures=single.figures | beside)
     for system, (figures, arrays) in _perceived(tools, real, made, hole).items():
         found[system].figures.update(figures)
@@ -76,14 +77,14 @@ def measure_clip(tools: Instruments, name: str, real: Seen, made: Mapping[str, S
     return found
 
 
-def alone(tools: Instruments, name: str, seen: Seen, real: Seen, hole: np.ndarray) -> Measured:
+def alone(tools: Instruments, name: str, seen: Seen, real: Seen, hole: np.ndarray, still: np.ndarray) -> Measured:
     """Sharpness, sync, lip reading and expressiveness of one video; a mute one is heard with the real one's sound."""
     expression, valid = seen.track.expression, seen.track.valid
     figures = {"frames": len(valid), "frames_without_face": int((~valid).sum())}
     figures |= {
         "cpbd": _mean([cpbd(frame) for frame in seen.frames]),
         "cpbd_hole": _mean([cpbd(frame, hole) for frame in seen.frames]),
-        "flicker": flicker(seen.frames, still_pixels(real.frames, hole)),
+        "flicker": flicker(seen.frames, still),
         "jitter": _over_runs(lambda x: jitter(tools.face, x), expression, valid),
         "stability": _over_runs(lambda x: motion_stability(tools.face, x), expression, valid),
         "blinks": _over_runs(lambda x: blinks_a_minute(tools.face, x), expression, valid),

@@ -114,7 +114,7 @@ def _paint_mesh(index, weights, triangles, attributes, part, part_step, image):
                 value = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
                 image[y, x, k] = np.uint8(min(max((value + 1) * np.float32(127.5) + np.float32(0.5), 0), 255))
             nearest = a if u >= max(v, w) else (b if v >= w else c)
-            image[y, x, 6] = (part[nearest] + 1) * part_step
+            image[y, x, PART] = (part[nearest] + 1) * part_step
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True, inline="always")

@@ -4,6 +4,8 @@ A renderer that makes each frame alone flickers: skin that does not move changes
 figures are in grey levels, so that a blurred video is steadier than the real one, and noise counts in both.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from vast_jax.media import FPS
@@ -49,4 +51,4 @@ def tremble(mouths: np.ndarray) -> float:
 
 def _changes(frames: np.ndarray) -> np.ndarray:
     """Mean absolute difference over the colours of each frame to the next, float32 [T - 1, H, W]."""
-    return np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(-1, dtype=np.float32)
+    return np.stack([np.abs(b.astype(np.int16) - a).mean(-1, dtype=np.float32) for a, b in pairwise(frames)])

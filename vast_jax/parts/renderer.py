@@ -99,8 +99,7 @@ class RendererPart:
     def start_from(self) -> Path | None:
         """The shipped weights, if training shall begin with them and they have this size."""
         config = json.loads(_SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["config"]
-        ours = Renderer(**{name: tuple(value) if name == "widths" else value for name, value in config.items()})
-        return _SHIPPED if self.start == "shipped" and ours == self.module() else None
+        return _SHIPPED if self.start == "shipped" and avatar.renderer_of(config) == self.module() else None
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
         """Of the person's training clips: mean_expression [D], the report's control; reach [2, D]; texture."""
@@ -223,19 +222,19 @@ class RendererPart:
 
     def report(self, params, constants, data_dir, out_dir, step) -> dict[str, float]:
         """Held-out clips rendered with their tracked expression: see `renderer_report.report`."""
-        actor = self._avatar(params, data_dir)
+        actor = self._avatar(params, constants, data_dir)
         held_out = footage(data_dir, "held_out", actor.person, self.face_model, least=0)
         clips = held_out or footage(data_dir, "train", actor.person, self.face_model)[-1:]
         return renderer_report.report(actor, clips, constants["mean_expression"], out_dir)
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
         """Writes the avatar bundle, ready for `infer.py --avatar`."""
-        self._avatar(params, data_dir).save(directory, constants, figures)
+        self._avatar(params, constants, data_dir).save(directory, constants, figures)
 
     def _texture(self, data_dir: str | os.PathLike) -> np.ndarray | None:
         return texture_of(os.fspath(data_dir), self.person, self.face_model) if self.textured else None
 
-    def _avatar(self, params, data_dir) -> avatar.Avatar:
+    def _avatar(self, params, constants, data_dir) -> avatar.Avatar:
         clips = footage(data_dir, "train", self.person, self.face_model)
         return avatar.Avatar.of(
             self.module(),
@@ -244,7 +243,8 @@ class RendererPart:
             load_face_model(self.face_model),
             region=self.region,
             composite=self.composite,
-            texture=self._texture(data_dir),
+            texture=constants.get("texture"),
+            reach=constants.get("reach"),
         )
 
 
