@@ -8,8 +8,8 @@ import pytest
 from footage import ACOUSTIC, made_up_avatar, made_up_clip
 
 from vast_jax import scene
-from vast_jax.avatar import conditions, load_avatar, shorten
-from vast_jax.models.renderer import composite
+from vast_jax.avatar import _moved, conditions, load_avatar, shorten
+from vast_jax.models.renderer import REDUCTION, composite
 from vast_jax.types import UserError
 
 
@@ -28,10 +28,10 @@ def rendered(actor, clip):
     return actor.render(clip, clip.track.expression)
 
 
-def beyond_the_edge(hole: np.ndarray) -> np.ndarray:
-    """The pixels that neither the hole nor its soft edge touches."""
-    rows, columns = np.nonzero(hole)
-    beyond = np.ones_like(hole)
+def beyond_the_edge(holes: np.ndarray) -> np.ndarray:
+    """The pixels that neither a hole of [N, H, W] nor its soft edge touches."""
+    rows, columns = np.nonzero(holes.any(0))
+    beyond = np.ones(holes.shape[1:], bool)
     margin = scene.FEATHER
     beyond[rows.min() - margin : rows.max() + margin + 1, columns.min() - margin : columns.max() + margin + 1] = False
     assert beyond.any()
@@ -39,30 +39,59 @@ def beyond_the_edge(hole: np.ndarray) -> np.ndarray:
 
 
 def test_frame_by_frame_makes_what_the_whole_sequence_makes(actor, clip, rendered):
-    hole = scene.hole_of(actor.face_model, clip.track)
-    window = scene.window_around(hole, actor.region)
+    poses = [scene.subset(clip.track, [t]) for t in range(len(clip))]
+    seen = list(scene.views(scene.envelope_of(actor.face_model, clip.track), poses, actor.region, REDUCTION))
+    (window,) = {window for _, window in seen}
     mesh = window.cut(scene.draw_mesh(actor.face_model, clip.track, clip.track.expression, actor.texture))
     mesh, frames = (jnp.float32(x)[None] / 127.5 - 1 for x in (mesh, window.cut(clip.frames())))
-    soft = jnp.float32(scene.soften(hole, window))[None, None] / 255
-    seen = conditions(mesh, frames, soft)
-    whole, _ = actor.renderer.apply({"params": actor.params}, *seen, scene.ppg_windows(clip.ppg)[None])
+    soft = jnp.float32(np.stack([hole for hole, _ in seen]))[None] / 255
+    conditioned = conditions(mesh, frames, soft)
+    whole, _ = actor.renderer.apply({"params": actor.params}, *conditioned, scene.ppg_windows(clip.ppg)[None])
     want = (composite(whole, frames, soft)[0] + 1) * 127.5
     error = np.abs(window.cut(rendered) - want)
     assert np.quantile(error, 0.9999) < 0.6 and error.max() < 30  # on the edge of two parts a pixel may be either's
 
 
+def test_what_is_remembered_stays_where_it_was_when_the_window_moves():
+    everywhere = np.random.default_rng(0).normal(size=(1, 32, 32, 3))
+
+    def of(window):
+        top, left, cells = (value // REDUCTION for value in window)
+        return everywhere[:, top : top + cells, left : left + cells]
+
+    before = scene.Window(40, 40, 80)
+    np.testing.assert_array_equal(_moved(of(before), before, before), of(before))
+    down_left, up_right = scene.Window(56, 32, 80), scene.Window(32, 64, 80)
+    after = _moved(of(before), before, down_left)
+    np.testing.assert_array_equal(after[:, :-2, 1:], of(down_left)[:, :-2, 1:])
+    assert (after[:, -2:] == 0).all() and (after[:, :, :1] == 0).all()
+    after = _moved(of(before), before, up_right)
+    np.testing.assert_array_equal(after[:, 1:, :-3], of(up_right)[:, 1:, :-3])
+
+
+def test_a_head_that_moves_across_the_picture_is_followed(actor):
+    moving = made_up_clip(frames=8, shift=50.0)
+    made, holes = actor.render(moving, moving.track.expression), actor.holes(moving)
+    beyond = beyond_the_edge(holes)
+    np.testing.assert_array_equal(made[:, beyond], moving.frames()[:, beyond])
+    middle = np.array([np.nonzero(hole)[1].mean() for hole in holes])
+    face = moving.track.landmarks[..., 0].mean(1)
+    assert np.ptp(face) > 40
+    np.testing.assert_allclose(middle - middle[0], face - face[0], rtol=0.15, atol=1)  # ears are further than lips
+    assert np.ptp(holes.sum((1, 2))) < 0.1 * holes[0].sum()
+
+
 def test_the_template_shows_outside_the_hole_bit_for_bit(actor, clip, rendered):
-    hole, real = actor.hole(clip), clip.frames()
-    beyond = beyond_the_edge(hole)
+    holes, real = actor.holes(clip), clip.frames()
+    beyond = beyond_the_edge(holes)
     np.testing.assert_array_equal(rendered[:, beyond], real[:, beyond])
-    assert (rendered[:, hole] != real[:, hole]).mean() > 0.9
+    assert (rendered[holes] != real[holes]).mean() > 0.9
 
 
 def test_nothing_inside_the_hole_is_seen(actor, clip, rendered):
-    hole = actor.hole(clip)
-    blank = SimpleNamespace(frame=lambda i: blank_frames[i], name=clip.name, track=clip.track)
     blank_frames = clip.frames()
-    blank_frames[:, hole] = 7
+    blank_frames[actor.holes(clip)] = 7
+    blank = SimpleNamespace(frame=lambda i: blank_frames[i], name=clip.name, track=clip.track)
     order = np.arange(len(clip))
     again = np.stack(list(actor._play(blank, order, clip.track.expression, clip.ppg)))
     np.testing.assert_array_equal(again, rendered)
@@ -83,7 +112,7 @@ def test_a_performance_of_any_length_loops_the_template(actor, clip):
     performance.ppg = np.zeros((n, 41), np.float32)
     frames = list(actor.frames(performance))
     assert len(frames) == n and {frame.shape for frame in frames} == {(*actor.size[::-1], 3)} == {(256, 256, 3)}
-    outside = beyond_the_edge(actor.hole(clip))
+    outside = beyond_the_edge(actor.holes(clip))
     np.testing.assert_array_equal(frames[len(clip)][outside], clip.frame(len(clip) - 2)[outside])
 
 
@@ -122,7 +151,7 @@ def test_what_does_not_fit_is_said(actor, tmp_path):
 
 def test_a_face_beyond_the_window_is_refused(actor, clip):
     narrow = dataclasses.replace(actor, region=96)
-    with pytest.raises(UserError, match="moves or turns beyond the 96 pixels"):
+    with pytest.raises(UserError, match="larger than the 96 pixels"):
         narrow.render(clip, clip.track.expression)
 
 

@@ -19,7 +19,7 @@ from vast_jax.audio import PHONES
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import track_video
-from vast_jax.models.renderer import Renderer, composite
+from vast_jax.models.renderer import REDUCTION, Renderer, composite
 from vast_jax.types import Array, FaceTrack, Params, UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used f
 def conditions(mesh: Array, frames: Array, hole: Array) -> tuple[Array, Array, Array]:
     """The renderer's pictures, [B, T, H, W, C] in [-1, 1]: mesh, eroded background, hole in {0, 1}.
 
-    `hole` in [0, 1], [B, 1 or T, H, W, 1], has a soft edge outside; nothing of `frames` is seen where it is 1.
+    `hole` in [0, 1], [B, T, H, W, 1], has a soft edge outside; nothing of `frames` is seen where it is 1.
     """
     inside = jnp.broadcast_to(hole == 1, (*mesh.shape[:-1], 1)).astype(mesh.dtype)
     return mesh, frames * (1 - inside), inside
@@ -106,13 +106,15 @@ class Avatar:
         heard = clip.ppg if ppg is None else ppg
         return np.stack(list(self._play(clip, np.arange(len(clip)), expression, heard)))
 
-    def hole(self, clip: Clip) -> np.ndarray:
-        """The pixels that are generated in every frame of a clip, bool [256, 256]."""
-        whole = scene.hole_of(self.face_model, clip.track)
-        window = scene.window_around(whole, self.region)
-        open_ = np.zeros_like(whole)
-        window.cut(open_[..., None])[..., 0] = scene.soften(whole, window)[..., 0] == 255
-        return open_
+    def holes(self, clip: Clip) -> np.ndarray:
+        """The pixels that are generated in each frame of a clip, bool [N, 256, 256]."""
+        open_ = np.zeros((len(clip), scene.SIZE, scene.SIZE, 1), bool)
+        poses = (scene.subset(clip.track, [t]) for t in range(len(clip)))
+        for frame, (hole, window) in zip(
+            open_, scene.views(self._envelope(clip), poses, self.region, REDUCTION), strict=True
+        ):
+            window.cut(frame)[:] = hole == 255
+        return open_[..., 0]
 
     def with_template(self, path: str | os.PathLike, face: str = "largest") -> "Avatar":
         """The same avatar in another video: identity, pose, gaze and background are taken from there.
@@ -125,14 +127,14 @@ class Avatar:
         sound = np.zeros(0, np.int16)
         jpegs = [encode_jpeg(crop) for crop in crops]
         clip = Clip(Path(path).name, self.person, "", track, sound, False, silence, "", jpegs)
-        self._window(clip)
+        self._envelope(clip)
         return dataclasses.replace(self, template=clip)
 
     def save(
         self, directory: str | os.PathLike, constants: Mapping[str, np.ndarray] = {}, figures: Mapping = {}
     ) -> None:
         """Writes the bundle."""
-        fields = ("widths", "ppg_features", "recurrence_kernel", "upsampling", "textured")
+        fields = ("widths", "ppg_features", "recurrence_kernel", "upsampling", "normalised", "textured")
         config = {name: getattr(self.renderer, name) for name in fields}
         card = dict(self.card) | dict(
             part="renderer",
@@ -147,21 +149,23 @@ class Avatar:
         constants = dict(constants) | {name: value for name, value in own.items() if value is not None}
         checkpoint.export(directory, "renderer", {"renderer": self.params, "constants": constants}, card)
 
-    def _window(self, clip: Clip) -> tuple[np.ndarray, scene.Window]:
-        hole = scene.hole_of(self.face_model, clip.track)
-        window = scene.window_around(hole, self.region)
-        if scene.cut_off(hole, window) > LARGEST_CUT:
-            raise UserError(
-                f"the face in {clip.name} moves or turns beyond the {self.region} pixels that the avatar renders: "
-                "use a calmer template, or train with --part.region 256"
-            )
-        return hole, window
+    def _envelope(self, clip: Clip) -> np.ndarray:
+        """`scene.envelope_of` a clip. UserError: a frame's hole does not fit the window that is rendered."""
+        envelope = scene.envelope_of(self.face_model, clip.track)
+        for t in range(len(clip.track.valid)):
+            hole = scene.holes_of(envelope, scene.subset(clip.track, [t]))[0]
+            if scene.cut_off(hole, scene.window_around(hole, self.region)) > LARGEST_CUT:
+                raise UserError(
+                    f"the face in {clip.name} is larger than the {self.region} pixels that the avatar renders "
+                    f"({t / clip.track.fps:.1f} s): use a calmer template, or train with --part.region 256"
+                )
+        return envelope
 
     def _play(self, clip: Clip, order: np.ndarray, expression: np.ndarray, ppg: np.ndarray) -> Iterator[np.ndarray]:
-        hole, window = self._window(clip)
+        envelope = self._envelope(clip)
         backgrounds = (clip.frame(int(i)) for i in order)
         ppg = ppg if self.acoustic_model else np.zeros_like(ppg)
-        return render_frames(self, clip.track, order, expression, ppg, backgrounds, scene.soften(hole, window), window)
+        return render_frames(self, clip.track, order, expression, ppg, backgrounds, envelope)
 
 
 def render_frames(
@@ -171,8 +175,7 @@ def render_frames(
     expression: np.ndarray,
     ppg: np.ndarray,
     backgrounds: Iterable[np.ndarray],
-    hole: np.ndarray,
-    window: scene.Window,
+    envelope: np.ndarray,
 ) -> Iterator[np.ndarray]:
     """Renders T frames one after another in constant memory, the recurrent state carried along.
 
@@ -183,28 +186,41 @@ def render_frames(
       expression: [T, D].
       ppg: [T, 41].
       backgrounds: T frames uint8 [256, 256, 3] of the template.
-      hole: uint8 [size, size, 1] with a soft edge, in the window (`scene.soften`).
-      window: what is rendered of the 256 crop.
+      envelope: [P, 3], the template's face with all that it does (`scene.envelope_of`).
 
     Yields:
       uint8 [256, 256, 3]; outside the hole and its edge the background's own bytes, if the avatar is composite.
     """
     step = _step(avatar.renderer, avatar.composite)
     params = jax.device_put(avatar.params)
-    carry = avatar.renderer.initial_carry(1, window.size, window.size)
+    size = avatar.region
+    carry, seen = avatar.renderer.initial_carry(1, size, size), None
     heard = scene.ppg_windows(ppg.astype(np.float32))
+    poses = (scene.subset(track, [i]) for i in order)
+    views = scene.views(envelope, poses, size, REDUCTION)
     waiting = None  # while a frame is computed the next one's mesh is drawn
-    for t, background in enumerate(backgrounds):
+    for t, (background, (hole, window)) in enumerate(zip(backgrounds, views, strict=True)):
         pose = scene.subset(track, order[t : t + 1])
         mesh = scene.draw_mesh(avatar.face_model, pose, expression[t : t + 1], avatar.texture)
         if waiting is not None:
-            yield _pasted(*waiting, window)
+            yield _pasted(*waiting)
+        if seen not in (None, window):
+            carry = tuple(_moved(np.asarray(state), seen, window) for state in carry)
         picture, carry = step(
             params, window.cut(mesh), window.cut(background[None]), hole[None], heard[t : t + 1], carry
         )
-        waiting = picture, background
+        waiting, seen = (picture, background, window), window
     if waiting is not None:
-        yield _pasted(*waiting, window)
+        yield _pasted(*waiting)
+
+
+def _moved(state: np.ndarray, before: scene.Window, after: scene.Window) -> np.ndarray:
+    """What was remembered of a window [1, h, w, C], as another window sees it; zeros where that one saw nothing."""
+    rows, columns = (after.top - before.top) // REDUCTION, (after.left - before.left) // REDUCTION
+    height, width = state.shape[1:3]
+    padded = np.pad(state, ((0, 0), (abs(rows),) * 2, (abs(columns),) * 2, (0, 0)))
+    top, left = abs(rows) + rows, abs(columns) + columns
+    return padded[:, top : top + height, left : left + width]
 
 
 def _pasted(picture: Array, background: np.ndarray, window: scene.Window) -> np.ndarray:

@@ -1,23 +1,38 @@
 """What the renderer is shown of a clip: where the hole is, the window around it, mesh images and PPG windows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from vast_jax.data.clips import Clip
-from vast_jax.face.background import union_hole
+from vast_jax.face.background import GROW_DOWN, GROW_SIDE, GROW_UP, union_hole
 from vast_jax.face.mesh_image import measure_texture, mesh_images
-from vast_jax.face.model import FaceModel
-from vast_jax.face.rasterise import SIZE, Camera, camera_of, face_mask, place
+from vast_jax.face.model import FaceModel, vertices
+from vast_jax.face.rasterise import SIZE, Camera, camera_of, face_mask, place, project, rotation_matrix, triangles_of
 from vast_jax.types import FaceTrack
 
 FEATHER = 6  # pixels outside the hole over which generated and real picture are blended
 PPG_FRAMES = 9  # of the PPG window around a frame: 0.36 s
 TEXTURE_FRAMES = 300  # that a person's colours are measured on
 _HOLE_STEP = 3  # every so many frames are drawn for the hole: it is grown by more than a face moves between them
+_LEEWAY = 0.75  # of a cell, by which the hole may be off the middle of its window
 _CHUNK = 32  # frames whose vertices are in memory at once
+
+
+def _fibonacci(count: int) -> np.ndarray:
+    """Directions spread evenly over the sphere, [count, 3]."""
+    z = 1 - (2 * np.arange(count) + 1) / count
+    turn = np.pi * (3 - np.sqrt(5)) * np.arange(count)
+    return np.stack([np.sqrt(1 - z**2) * np.cos(turn), np.sqrt(1 - z**2) * np.sin(turn), z], 1).astype(np.float32)
+
+
+_DIRECTIONS = _fibonacci(300)  # in which an envelope reaches as far as the face: to half a millimetre elsewhere
+_AROUND = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+_MARGIN = np.stack(
+    [GROW_SIDE * np.cos(_AROUND), np.sin(_AROUND) * np.where(np.sin(_AROUND) > 0, GROW_DOWN, GROW_UP)], 1
+).astype(np.float32)
 
 
 class Window(NamedTuple):
@@ -59,12 +74,41 @@ def texture_of(model: FaceModel, clips: Sequence[Clip], frames: int = TEXTURE_FR
 
 
 def hole_of(model: FaceModel, track: FaceTrack) -> np.ndarray:
-    """The hole of a clip, bool [256, 256]: the union over its frames, so that its shape tells nothing of the mouth."""
+    """The union of a clip's holes over its frames as they are, bool [256, 256]: what is measured (spec 10)."""
     union = np.zeros((SIZE, SIZE), bool)
     for start in range(0, len(track.valid), _CHUNK * _HOLE_STEP):
         part = subset(track, slice(start, start + _CHUNK * _HOLE_STEP, _HOLE_STEP))
         union |= face_mask(model, _place(model, part, part.expression), camera_of(part)).any(0)
     return union_hole(union[None])
+
+
+def envelope_of(model: FaceModel, track: FaceTrack) -> np.ndarray:
+    """The face of a clip with all that it does, rigid: points [P, 3] about it in the head's frame, mm.
+
+    The hull of these posed in a frame is where the face may be, whatever the mouth does: it tells nothing of the words.
+    """
+    face = np.unique(triangles_of(model, "face"))
+    furthest = np.full(len(_DIRECTIONS), -np.inf, np.float32)
+    points = np.zeros((len(_DIRECTIONS), 3), np.float32)
+    for start in range(0, len(track.valid), _CHUNK * _HOLE_STEP):
+        expression = track.expression[start : start + _CHUNK * _HOLE_STEP : _HOLE_STEP]
+        seen = vertices(model, track.identity, expression)[:, face].reshape(-1, 3)
+        reach = _DIRECTIONS @ seen.T
+        further = np.flatnonzero(reach.max(1) > furthest)
+        furthest[further] = reach[further].max(1)
+        points[further] = seen[reach[further].argmax(1)]
+    return points
+
+
+def holes_of(envelope: np.ndarray, track: FaceTrack) -> np.ndarray:
+    """The hole in each frame of a track, bool [N, 256, 256]: the posed envelope and a margin around it."""
+    matrix = rotation_matrix(track.rotation).astype(np.float32)
+    placed = envelope @ matrix.swapaxes(1, 2) + track.translation[:, None]
+    holes = np.zeros((len(placed), SIZE, SIZE), np.uint8)
+    for hole, points in zip(holes, project(placed, camera_of(track))[..., :2].astype(np.float32), strict=True):
+        grown = cv2.convexHull(points) + _MARGIN  # an ellipse around every corner
+        cv2.fillConvexPoly(hole, cv2.convexHull(grown.reshape(-1, 2).round().astype(np.int32)), 1)
+    return holes.astype(bool)
 
 
 def window_around(hole: np.ndarray, size: int) -> Window:
@@ -75,21 +119,52 @@ def window_around(hole: np.ndarray, size: int) -> Window:
     return Window(*(int(np.clip(value, 0, SIZE - size)) for value in corner), size)
 
 
+def views(
+    envelope: np.ndarray, poses: Iterable[FaceTrack], size: int, cell: int
+) -> Iterator[tuple[np.ndarray, Window]]:
+    """The hole in each of a sequence of poses (tracks of a frame), and the window of `size` pixels that follows it.
+
+    Windows lie `cell` pixels apart, so that what is remembered of one can be moved to the next, and stay as long as
+    the hole is about in the middle.
+
+    Yields:
+      Hole uint8 [size, size, 1] with a soft edge (`soften`), window.
+    """
+    window = None
+    for pose in poses:
+        hole = holes_of(envelope, pose)[0]
+        wanted = window_around(hole, size)
+        now = wanted[:2] if window is None else window[:2]
+        far = [abs(a - b) > _LEEWAY * cell for a, b in zip(wanted[:2], now, strict=True)]
+        top, left = (
+            min(round(w / cell) * cell, SIZE - size) if moves or window is None else n
+            for w, n, moves in zip(wanted[:2], now, far, strict=True)
+        )
+        window = Window(top, left, size)
+        yield window.cut(soften(closed(hole, window))), window
+
+
 def cut_off(hole: np.ndarray, window: Window) -> float:
     """The share of a hole bool [256, 256] that the window does not hold."""
     return 1.0 - float(window.cut(hole[..., None]).sum()) / max(1, int(hole.sum()))
 
 
-def soften(hole: np.ndarray, window: Window) -> np.ndarray:
-    """The hole in the window with a soft edge, uint8 [size, size, 1]: 255 inside, falling to 0 over `FEATHER` pixels.
-
-    The edge lies outside the hole, for inside it the template must not be seen. A window smaller than the crop cuts
-    the hole off before its own edge, where the template takes over.
-    """
-    hole = window.cut(hole[..., None])[..., 0].copy()
+def closed(hole: np.ndarray, window: Window) -> np.ndarray:
+    """The hole without what lies so near the window's edge that its own would be cut off: there the template stays."""
+    if window.size >= SIZE:
+        return hole
     edge = FEATHER + 1
-    if window.size < SIZE:
-        hole[:edge] = hole[-edge:] = hole[:, :edge] = hole[:, -edge:] = False
+    inside = Window(window.top + edge, window.left + edge, window.size - 2 * edge)
+    kept = np.zeros_like(hole)
+    inside.cut(kept[..., None])[:] = inside.cut(hole[..., None])
+    return kept
+
+
+def soften(hole: np.ndarray) -> np.ndarray:
+    """A hole bool [256, 256] with a soft edge, uint8 [256, 256, 1]: 255 inside, falling to 0 over `FEATHER` pixels.
+
+    The edge lies outside the hole, for inside it the template must not be seen.
+    """
     full = hole.astype(np.uint8) * 255
     mean = cv2.blur(full, (2 * FEATHER + 1, 2 * FEATHER + 1), borderType=cv2.BORDER_CONSTANT).astype(np.uint16)
     return np.maximum(full, np.minimum(2 * mean, 254)).astype(np.uint8)[..., None]  # 255 is the hole alone

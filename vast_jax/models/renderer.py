@@ -1,5 +1,6 @@
 """The renderer G (paper 3.4): mesh images, an eroded background and the PPG become frames of one person."""
 
+import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -11,6 +12,7 @@ from vast_jax.types import Array
 
 REDUCTION = 8  # three stride-2 convolutions: height and width must be multiples of it
 
+_UNROLLED = 8  # frames of the recurrence: in a loop XLA's CPU products are slower
 _WITHIN = 0.98  # of [-1, 1], where arctanh is finite
 _EDGE = 13  # pixels, twice as wide as the mesh's colours fade at its edge
 Carry = tuple[Array, Array]
@@ -46,7 +48,14 @@ class ConvLSTM(nn.Module):
 
         gates = product("input", use_bias=True)(x_BxTxHxWxC)
         hidden = product("hidden", use_bias=False)
-        scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)
+        scan = nn.scan(
+            step,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=1,
+            out_axes=1,
+            unroll=_UNROLLED,
+        )
         carry, h = scan(hidden, carry, gates)
         return h, carry
 
@@ -60,7 +69,7 @@ class Up(nn.Module):
 
     features: int
     kind: Literal["shuffle", "transposed"] = "shuffle"
-    kernel_init: Initializer = nn.linear.default_kernel_init
+    kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -76,14 +85,15 @@ class Renderer(nn.Module):
     """U-Net of three convolutions down and two up with a sub-pixel head, PPG fusion and ConvLSTM at the bottleneck.
 
     The skips are added, not concatenated: half the products where the frames are largest.
-    Normalised per frame, never over time, so a frame depends on the frames before it through the carry alone and a
-    sequence may be cut anywhere. Any height and width that are multiples of 8 (ValueError otherwise).
+    Normalised, if at all, per frame and never over time, so a frame depends on the frames before it through the carry
+    alone and a sequence may be cut anywhere. Any height and width that are multiples of 8 (ValueError otherwise).
     """
 
     widths: tuple[int, int, int] = (32, 64, 128)  # channels at 1/2, 1/4 and 1/8; the paper-sized preset doubles them
     ppg_features: int = 64
     recurrence_kernel: int = 1
     upsampling: Literal["shuffle", "transposed"] = "shuffle"
+    normalised: bool = False  # by instance, over a whole frame; without, a pixel depends on what is around it alone
     textured: bool = False  # the mesh image has the person's own colours: the network adds what they lack
 
     def initial_carry(self, batch: int, height: int, width: int) -> Carry:
@@ -110,22 +120,23 @@ class Renderer(nn.Module):
             raise ValueError(f"height and width must be multiples of {REDUCTION}, not {height} x {width}")
         carry = self.initial_carry(b, height, width) if carry is None else carry
         w1, w2, w3 = self.widths
+        conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal())
 
         def norm(x: Array, name: str) -> Array:
-            return leaky(nn.InstanceNorm(name=name)(x))
+            return leaky(nn.InstanceNorm(name=name)(x) if self.normalised else x)
 
         x = jnp.concatenate([mesh_BxTxHxWxM, background_BxTxHxWx3, hole_BxTxHxWx1], axis=-1)
         x = x.reshape(b * t, height, width, -1)
-        half = leaky(nn.Conv(w1, (4, 4), (2, 2), name="down1")(x))  # not normalised: it carries the absolute levels
-        quarter = norm(nn.Conv(w2, (4, 4), (2, 2), name="down2")(half), "down2_norm")
-        x = norm(nn.Conv(w3, (4, 4), (2, 2), name="down3")(quarter), "down3_norm")
+        half = leaky(conv(w1, (4, 4), (2, 2), name="down1")(x))  # not normalised: it carries the absolute levels
+        quarter = norm(conv(w2, (4, 4), (2, 2), name="down2")(half), "down2_norm")
+        x = norm(conv(w3, (4, 4), (2, 2), name="down3")(quarter), "down3_norm")
 
         ppg = leaky(nn.Dense(2 * self.ppg_features, name="ppg1")(ppg_BxTxKxA.reshape(b * t, -1)))
         ppg = leaky(nn.Dense(self.ppg_features, name="ppg2")(ppg))
         tiled = jnp.broadcast_to(ppg[:, None, None], (*x.shape[:-1], self.ppg_features))
         x = jnp.concatenate([x, tiled], axis=-1)
         for i in range(1, 5):
-            x = norm(nn.Conv(w3, (3, 3), name=f"fuse{i}")(x), f"fuse{i}_norm")
+            x = norm(conv(w3, (3, 3), name=f"fuse{i}")(x), f"fuse{i}_norm")
 
         memory, carry = ConvLSTM(w3, self.recurrence_kernel, name="memory")(x.reshape(b, t, *x.shape[1:]), carry)
         x = x + memory.reshape(x.shape)  # the sum: the frame's own features need not pass through the gates

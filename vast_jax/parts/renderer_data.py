@@ -9,15 +9,15 @@ import numpy as np
 from vast_jax import scene
 from vast_jax.data import pipeline
 from vast_jax.data.clips import Clip
-from vast_jax.face.background import GROW_DOWN, GROW_SIDE, GROW_UP, jitter
+from vast_jax.face.background import jitter
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.types import UserError
 
 MARGIN = 10  # pixels around the landmarks of mouth and eyes
-LARGEST_EXTENT = 1.1  # of a hole, in regions
+SHIFT = 16  # pixels by which mouth or eyes may lie off the middle of a patch
+_SHARES = (0.5, 0.2, 0.3)  # of the patches: around the mouth, around the eyes, anywhere
 _LIPS = (0, 17, 37, 61, 84, 267, 291, 314)  # MediaPipe: corners, and what is highest and lowest; so of the eyes
 _FEATURES = (_LIPS, (33, 133, 145, 159), (263, 362, 374, 386))
-_BROWS, _CHIN = (105, 334), 152
 
 
 def footage(
@@ -63,22 +63,23 @@ def texture_of(data_dir: str, person: str | None, face_model: str | None) -> np.
 
 
 class Examples:
-    """Makes an example of a window of a clip, cut to `region` pixels (H = W) around the clip's hole:
+    """Makes an example of a window of a clip, cut to `patch` pixels (H = W): half of them around the mouth, a fifth
+    around the eyes, the rest anywhere in the hole.
 
-    mesh uint8 [T, H, W, 7], with a texture 10, and frames uint8 [T, H, W, 3]; hole uint8 [H, W, 1] with a soft edge,
-    255 where it is open; ppg float32 [T, 9, 41]; boxes int32 [3, 4] (top, left, bottom, right) of the mouth and of
-    either eye over the window.
+    mesh uint8 [T, H, W, 7], with a texture 10, and frames uint8 [T, H, W, 3]; hole uint8 [T, H, W, 1] with a soft
+    edge, 255 where it is open; ppg float32 [T, 9, 41]; boxes int32 [3, 4] (top, left, bottom, right) of the mouth and
+    of either eye over the window, which may lie outside.
     """
 
-    def __init__(self, model: FaceModel, frames: int, region: int, texture: np.ndarray | None = None):
-        self.model, self.frames, self.region, self.texture = model, frames, region, texture
-        self._holes: dict[str, np.ndarray] = {}
+    def __init__(self, model: FaceModel, frames: int, patch: int, texture: np.ndarray | None = None):
+        self.model, self.frames, self.patch, self.texture = model, frames, patch, texture
+        self._envelopes: dict[str, np.ndarray] = {}
 
-    def hole(self, clip: Clip) -> np.ndarray:
-        """The clip's hole, bool [256, 256], drawn once."""
-        if clip.name not in self._holes:
-            self._holes[clip.name] = np.packbits(scene.hole_of(self.model, clip.track))
-        return np.unpackbits(self._holes[clip.name]).reshape(scene.SIZE, scene.SIZE).astype(bool)
+    def envelope(self, clip: Clip) -> np.ndarray:
+        """Of the clip's face (`scene.envelope_of`), measured once."""
+        if clip.name not in self._envelopes:
+            self._envelopes[clip.name] = scene.envelope_of(self.model, clip.track)
+        return self._envelopes[clip.name]
 
     def __call__(self, window: pipeline.Window, rng: np.random.Generator) -> pipeline.Example:
         clip, length = window.clip, self.frames
@@ -88,15 +89,29 @@ class Examples:
         if not clip.track.valid[at].all():
             at = slice(window.start, window.stop)
         track = scene.subset(clip.track, at)
-        whole = self.hole(clip)
-        view = scene.window_around(whole, self.region)
+        holes = jitter(scene.holes_of(self.envelope(clip), track), rng)
+        boxes = np.stack([_box(track.landmarks[:, points, :2]) for points in _FEATURES])
+        view = self._view(holes.any(0), boxes, rng)
         return {
             "mesh": np.ascontiguousarray(view.cut(scene.draw_mesh(self.model, track, track.expression, self.texture))),
             "frames": np.ascontiguousarray(view.cut(clip.frames(at.start, at.stop))),
-            "hole": scene.soften(jitter(whole[None], rng)[0], view),
+            "hole": np.stack([view.cut(scene.soften(hole)) for hole in holes]),
             "ppg": scene.ppg_windows(clip.ppg)[at].astype(np.float32),
-            "boxes": np.stack([_box(track.landmarks[:, points, :2] - (view.left, view.top)) for points in _FEATURES]),
+            "boxes": boxes - np.array([view.top, view.left] * 2, np.int32),
         }
+
+    def _view(self, hole: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> scene.Window:
+        """Which patch of the crop is looked at."""
+        rows, columns = np.nonzero(hole)
+        anywhere = (rows.min(), columns.min(), rows.max(), columns.max())
+        feature = boxes[0], boxes[1:].mean(0), None
+        chosen = feature[rng.choice(3, p=_SHARES)]
+        if chosen is None:
+            middle = rng.uniform(anywhere[:2], anywhere[2:])
+        else:
+            middle = (chosen[:2] + chosen[2:]) / 2 + rng.uniform(-SHIFT, SHIFT, 2)
+        corner = np.clip((middle - self.patch / 2).round(), 0, scene.SIZE - self.patch).astype(int)
+        return scene.Window(int(corner[0]), int(corner[1]), self.patch)
 
 
 def _box(points: np.ndarray) -> np.ndarray:
@@ -105,23 +120,13 @@ def _box(points: np.ndarray) -> np.ndarray:
     return np.array([low[1], low[0], high[1], high[0]]).round().astype(np.int32)
 
 
-def training_windows(clips: Sequence[Clip], frames: int, region: int) -> list[pipeline.Window]:
-    """The windows of `frames` frames of all clips that are long enough and whose hole fits the region.
+def training_windows(clips: Sequence[Clip], frames: int) -> list[pipeline.Window]:
+    """The windows of `frames` frames of all clips that are long enough.
 
     Raises:
       UserError: there is none.
     """
-    long = [clip for clip in clips if len(clip) >= frames]
-    found = pipeline.windows([clip for clip in long if _extent(clip) <= LARGEST_EXTENT * region], frames)
+    found = pipeline.windows([clip for clip in clips if len(clip) >= frames], frames)
     if not found:
-        reason = f"keeps to a region of {region} pixels" if long else f"has {frames} frames"
-        raise UserError(f"none of the {len(clips)} clips {reason}: try --part.region 256 or --part.clip-frames 4")
+        raise UserError(f"none of the {len(clips)} clips has {frames} frames: try --part.clip-frames 4")
     return found
-
-
-def _extent(clip: Clip) -> float:
-    """Pixels that the hole spans about, by the landmarks alone, which costs nothing."""
-    points = clip.track.landmarks[clip.track.valid]
-    width = points[..., 0].max() - points[..., 0].min() + 2 * GROW_SIDE
-    height = points[:, _CHIN, 1].max() - points[:, _BROWS, 1].min() + GROW_UP + GROW_DOWN
-    return float(max(width, height))

@@ -27,19 +27,19 @@ def report(avatar: Avatar, clips: Sequence[Clip], mean_expression: np.ndarray, o
     rows = []
     for clip in (clips[i] for i in np.linspace(0, len(clips) - 1, min(CLIPS, len(clips))).round().astype(int)):
         clip = shorten(clip, FRAMES)
-        track, real, hole = clip.track, clip.frames(), avatar.hole(clip)
+        track, real, holes = clip.track, clip.frames(), avatar.holes(clip)
         tracked = avatar.render(clip, track.expression)
         control = avatar.render(clip, np.broadcast_to(mean_expression, track.expression.shape))
         row = {}
         for name, made in (("", tracked), ("_mean_expression", control)):
-            pairs = list(zip(made[track.valid], real[track.valid], strict=True))
-            row[f"l1_hole{name}"] = np.mean([np.abs(a[hole].astype(float) - b[hole]).mean() for a, b in pairs])
-            row[f"psnr_hole{name}"] = np.mean([psnr(a, b, hole) for a, b in pairs])
-            row[f"ssim_hole{name}"] = np.mean([ssim(a, b, hole) for a, b in pairs])
+            seen = list(zip(made[track.valid], real[track.valid], holes[track.valid], strict=True))
+            row[f"l1_hole{name}"] = np.mean([np.abs(a[hole].astype(float) - b[hole]).mean() for a, b, hole in seen])
+            row[f"psnr_hole{name}"] = np.mean([psnr(*each) for each in seen])
+            row[f"ssim_hole{name}"] = np.mean([ssim(*each) for each in seen])
         rows.append(row)
         at = np.linspace(0, len(real) - 1, COLUMNS).round().astype(int)
         mesh = scene.draw_mesh(avatar.face_model, scene.subset(track, at), track.expression[at])
-        eroded = np.where(hole[..., None], np.uint8(128), real[at])
+        eroded = np.where(holes[at][..., None], np.uint8(128), real[at])
         pictures = [real[at], mesh[..., :3], eroded, tracked[at], control[at]]
         file = Path(out_dir) / clip.name.replace("/", "+")
         save_png(file.with_name(f"{file.name}.png"), image_grid([list(row) for row in pictures]))
