@@ -1,5 +1,7 @@
 from dataclasses import dataclass
 
+import flax.linen as nn
+import numpy as np
 import pytest
 
 from vast_jax import cli
@@ -35,6 +37,15 @@ def test_a_user_error_is_one_line_and_exit_code_2(capsys):
         cli.run(fail)
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: a.wav: empty file\n"
+
+
+@pytest.mark.parametrize("weights", [{"kernel": np.zeros((3, 5)), "bias": np.zeros(5)}, {"kernel": np.zeros((3, 4))}])
+def test_weights_of_another_shape_are_one_line(weights, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(lambda: nn.Dense(4).apply({"params": weights}, np.zeros((1, 3))))
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: weights that do not fit") and said.count("\n") == 1 and "http" not in said
 
 
 def test_other_errors_are_not_hidden():

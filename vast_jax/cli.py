@@ -13,6 +13,7 @@ import tyro
 from vast_jax.types import UserError
 
 T = TypeVar("T")
+_MISFITS = ("ScopeParamShapeError", "ScopeParamNotFoundError")  # of flax.errors
 
 
 def parse(kind: type[T], argv: list[str] | None = None, *, prog: str, default: T | None = None) -> T:
@@ -40,7 +41,10 @@ def check_output(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
 
 
 def run(main: Callable[[], object]) -> None:
-    """Runs a command's main function; a UserError becomes its one line and exit code 2, Ctrl-C exit code 130."""
+    """Runs a command's main function; a UserError becomes its one line and exit code 2, Ctrl-C exit code 130.
+
+    So do weights that the model has no place for, as those that an older version exported.
+    """
     try:
         main()
     except UserError as error:
@@ -49,3 +53,9 @@ def run(main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if type(error).__name__ not in _MISFITS:  # told by name: flax takes long to import
+            raise
+        said = str(error).split(" (http")[0]
+        print(f"error: weights that do not fit this version's model, export them again ({said})", file=sys.stderr)
+        sys.exit(2)

@@ -47,6 +47,8 @@ class RendererPart:
     """Pixels of the window around the face that is rendered; 256 is the whole crop, as in the paper."""
     patch: int = 112
     """Pixels of a training example, around the mouth, the eyes or anywhere in the face; 256 is the whole crop."""
+    mouth_share: float = 0.5
+    """Of the examples, those around the mouth."""
     composite: bool = True
     """Keep the template's own pixels outside the hole; the paper renders the whole frame."""
     widths: tuple[int, int, int] = (32, 64, 128)
@@ -93,6 +95,8 @@ class RendererPart:
                 raise UserError(f"--part.{name} is {value}: give a multiple of {REDUCTION} from 64 to 256")
         if not 0 <= self.judged_frames <= self.clip_frames:
             raise UserError(f"--part.judged-frames is {self.judged_frames}: give 0 to {self.clip_frames}")
+        if not 0 <= self.mouth_share <= 1:
+            raise UserError(f"--part.mouth-share is {self.mouth_share}: give a share from 0 to 1")
         if not 0 <= self.adversarial_from < 1:
             raise UserError(f"--part.adversarial-from is {self.adversarial_from}: give a share from 0 to less than 1")
 
@@ -204,7 +208,9 @@ class RendererPart:
         clips = footage(data_dir, split, self.person, self.face_model)
         windows = training_windows(clips, self.clip_frames)
         model, texture = load_face_model(self.face_model), self._texture(data_dir)
-        return pipeline.batches(windows, Examples(model, self.clip_frames, self.patch, texture), batch_size, seed)
+        return pipeline.batches(
+            windows, Examples(model, self.clip_frames, self.patch, texture, self.mouth_share), batch_size, seed
+        )
 
     def optimisers(self, steps: int) -> dict[str, optax.GradientTransformation]:
         warm_up = max(1, min(200, steps // 20))

@@ -15,7 +15,6 @@ from vast_jax.types import UserError
 
 MARGIN = 10  # pixels around the landmarks of mouth and eyes
 SHIFT = 16  # pixels by which mouth or eyes may lie off the middle of a patch
-_SHARES = (0.5, 0.2, 0.3)  # of the patches: around the mouth, around the eyes, anywhere
 _LIPS = (0, 17, 37, 61, 84, 267, 291, 314)  # MediaPipe: corners, and what is highest and lowest; so of the eyes
 _FEATURES = (_LIPS, (33, 133, 145, 159), (263, 362, 374, 386))
 
@@ -63,16 +62,18 @@ def texture_of(data_dir: str, person: str | None, face_model: str | None) -> np.
 
 
 class Examples:
-    """Makes an example of a window of a clip, cut to `patch` pixels (H = W): half of them around the mouth, a fifth
-    around the eyes, the rest anywhere in the hole.
+    """Makes an example of a window of a clip, cut to `patch` pixels (H = W): a share of them around the mouth, of the
+    others as many around the eyes as anywhere in the hole.
 
     mesh uint8 [T, H, W, 7], with a texture 10, and frames uint8 [T, H, W, 3]; hole uint8 [T, H, W, 1] with a soft
     edge, 255 where it is open; ppg float32 [T, 9, 41]; boxes int32 [3, 4] (top, left, bottom, right) of the mouth and
     of either eye over the window, which may lie outside.
     """
 
-    def __init__(self, model: FaceModel, frames: int, patch: int, texture: np.ndarray | None = None):
-        self.model, self.frames, self.patch, self.texture = model, frames, patch, texture
+    def __init__(
+        self, model: FaceModel, frames: int, patch: int, texture: np.ndarray | None = None, mouth_share: float = 0.5
+    ):
+        self.model, self.frames, self.patch, self.texture, self.mouth_share = model, frames, patch, texture, mouth_share
         self._envelopes: dict[str, np.ndarray] = {}
 
     def envelope(self, clip: Clip) -> np.ndarray:
@@ -104,8 +105,8 @@ class Examples:
         """Which patch of the crop is looked at."""
         rows, columns = np.nonzero(hole)
         anywhere = (rows.min(), columns.min(), rows.max(), columns.max())
-        feature = boxes[0], boxes[1:].mean(0), None
-        chosen = feature[rng.choice(3, p=_SHARES)]
+        others = (1 - self.mouth_share) / 2
+        chosen = (boxes[0], boxes[1:].mean(0), None)[rng.choice(3, p=(self.mouth_share, others, others))]
         if chosen is None:
             middle = rng.uniform(anywhere[:2], anywhere[2:])
         else:
