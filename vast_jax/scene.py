@@ -130,17 +130,13 @@ def views(
     Yields:
       Hole uint8 [size, size, 1] with a soft edge (`soften`), window.
     """
-    window = None
+    corner = None
     for pose in poses:
         hole = holes_of(envelope, pose)[0]
-        wanted = window_around(hole, size)
-        now = wanted[:2] if window is None else window[:2]
-        far = [abs(a - b) > _LEEWAY * cell for a, b in zip(wanted[:2], now, strict=True)]
-        top, left = (
-            min(round(w / cell) * cell, SIZE - size) if moves or window is None else n
-            for w, n, moves in zip(wanted[:2], now, far, strict=True)
-        )
-        window = Window(top, left, size)
+        wanted = np.array(window_around(hole, size)[:2])
+        nearest = np.minimum(np.round(wanted / cell).astype(int) * cell, SIZE - size)
+        corner = nearest if corner is None else np.where(abs(wanted - corner) > _LEEWAY * cell, nearest, corner)
+        window = Window(int(corner[0]), int(corner[1]), size)
         yield window.cut(soften(closed(hole, window))), window
 
 
