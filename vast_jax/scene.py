@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vast_jax.data.clips import Clip
-from vast_jax.face.background import GROW_DOWN, GROW_SIDE, GROW_UP, union_hole
+from vast_jax.face.background import union_hole
 from vast_jax.face.mesh_image import measure_texture, mesh_images
 from vast_jax.face.model import FaceModel, vertices
 from vast_jax.face.rasterise import SIZE, Camera, camera_of, face_mask, place, project, rotation_matrix, triangles_of
@@ -29,10 +29,13 @@ def _fibonacci(count: int) -> np.ndarray:
 
 
 _DIRECTIONS = _fibonacci(300)  # in which an envelope reaches as far as the face: to half a millimetre elsewhere
+# Pixels around it that are open too: below, where a jaw opens wider than the template's; else little, for what lies
+# beside the face has to be guessed there.
+_DOWN, _UP, _SIDE = 14, 4, 4
 _AROUND = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-_MARGIN = np.stack(
-    [GROW_SIDE * np.cos(_AROUND), np.sin(_AROUND) * np.where(np.sin(_AROUND) > 0, GROW_DOWN, GROW_UP)], 1
-).astype(np.float32)
+_MARGIN = np.stack([_SIDE * np.cos(_AROUND), np.sin(_AROUND) * np.where(np.sin(_AROUND) > 0, _DOWN, _UP)], 1).astype(
+    np.float32
+)
 
 
 class Window(NamedTuple):

@@ -45,7 +45,7 @@ class RendererPart:
     """Frames of a training example; the paper has 16."""
     region: int = 160
     """Pixels of the window around the face that is rendered; 256 is the whole crop, as in the paper."""
-    patch: int = 112
+    patch: int = 96
     """Pixels of a training example, around the mouth, the eyes or anywhere in the face; 256 is the whole crop."""
     mouth_share: float = 0.5
     """Of the examples, those around the mouth."""
