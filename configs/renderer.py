@@ -1,10 +1,10 @@
-"""The renderer of one person, sized for two CPU cores: half width, the 160 pixels around the face.
+"""The renderer of one person, sized for two CPU cores: half width, 160 pixels around the face.
 
     python -m vast_jax.prepare VIDEOS... --out DIR
     python train.py configs/renderer.py --data DIR --workdir RUN
     python infer.py --avatar RUN/export
 
-It begins with the shipped renderer: 560 steps make an avatar of a minute of footage, 20 minutes on one core.
+It begins with the shipped renderer: its 1,200 steps make an avatar of a minute of footage in 20 minutes on one core.
 `docs/renderer.md` tells what was measured.
 """
 
