@@ -4,7 +4,7 @@
     python -m vast_jax.label speech/kokoro --out LABELS/kokoro
     python -m vast_jax.label SPEECH... --transcripts FILE... --whisper MODEL --out LABELS/real
     python tools/whisper_start.py WHISPER_TINY --labels LABELS --out START
-    OPENBLAS_NUM_THREADS=1 python train.py configs/acoustic.py --data LABELS --workdir RUN --init-from START
+    python train.py configs/acoustic.py --data LABELS --workdir RUN --init-from START
 
 It looks 183 ms ahead and has 4.0 million parameters, 7.9 MB in float16. Made for three hours of speech and 45 minutes
 on two CPU cores. On unseen LibriSpeech speakers it names .57 of the spoken frames. Three times the learning rate, with

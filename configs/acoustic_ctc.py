@@ -1,7 +1,7 @@
 """The acoustic model learned from what was said where nobody knows when: connectionist temporal classification.
 
     python -m vast_jax.label SPEECH... --transcripts FILE... --no-align --out LABELS/speech
-    OPENBLAS_NUM_THREADS=1 python train.py configs/acoustic_ctc.py --data LABELS --workdir RUN
+    python train.py configs/acoustic_ctc.py --data LABELS --workdir RUN
 
 For speech that cannot be aligned, 12 s an utterance at most. Where alignments exist, configs/acoustic.py needs less
 speech and is truer in time: CTC's posteriors are short peaks, which are stretched a little when they are used.

@@ -1,6 +1,6 @@
 """The acoustic model that streams and begins from nothing: residual convolutions (2.9 million parameters).
 
-    OPENBLAS_NUM_THREADS=1 python train.py configs/acoustic_scratch.py --data LABELS --workdir RUN
+    python train.py configs/acoustic_scratch.py --data LABELS --workdir RUN
 
 Looks 190 ms ahead. For many hours of labelled speech; of three hours, configs/acoustic.py makes more. The augmentation
 works on small arrays, which several BLAS threads only slow.
