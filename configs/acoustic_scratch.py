@@ -2,8 +2,7 @@
 
     python train.py configs/acoustic_scratch.py --data LABELS --workdir RUN
 
-Looks 190 ms ahead. For many hours of labelled speech; of three hours, configs/acoustic.py makes more. The augmentation
-works on small arrays, which several BLAS threads only slow.
+Looks 190 ms ahead. For many hours of labelled speech; of three hours, configs/acoustic.py makes more.
 """
 
 from vast_jax.parts.acoustic import AcousticPart

@@ -2,8 +2,8 @@
 
     python train.py configs/renderer_full.py --data DIR --workdir RUN
 
-The paper gives no weights of its losses but 1, and does not match features: add --part.l1-weight 1
---part.perceptual-weight 1 --part.gan-weight 1 --part.matching-weight 0.
+The paper gives no weights of its losses but 1, does not match features and has no coarse errors: add
+--part.l1-weight 1 --part.perceptual-weight 1 --part.gan-weight 1 --part.matching-weight 0 --part.coarse-weight 0.
 """
 
 from vast_jax.parts.renderer import RendererPart

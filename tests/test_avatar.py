@@ -41,10 +41,10 @@ def beyond_the_edge(holes: np.ndarray) -> np.ndarray:
 def test_frame_by_frame_makes_what_the_whole_sequence_makes(actor, clip, rendered):
     poses = [scene.subset(clip.track, [t]) for t in range(len(clip))]
     seen = list(scene.views(scene.envelope_of(actor.face_model, clip.track), poses, actor.region, REDUCTION))
-    (window,) = {window for _, window in seen}
+    (window,) = {window for *_, window in seen}
     mesh = window.cut(scene.draw_mesh(actor.face_model, clip.track, clip.track.expression, actor.texture))
     mesh, frames = (jnp.float32(x)[None] / 127.5 - 1 for x in (mesh, window.cut(clip.frames())))
-    soft = jnp.float32(np.stack([hole for hole, _ in seen]))[None] / 255
+    soft = jnp.float32(np.stack([hole for _, hole, _ in seen]))[None] / 255
     conditioned = conditions(mesh, frames, soft)
     whole, _ = actor.renderer.apply({"params": actor.params}, *conditioned, scene.ppg_windows(clip.ppg)[None])
     want = (composite(whole, frames, soft)[0] + 1) * 127.5

@@ -63,11 +63,11 @@ def test_windows_stay_while_the_head_does_and_follow_it_by_whole_cells(model, cl
     envelope = scene.envelope_of(model, clip.track)
     still = scene.subset(clip.track, [3])
     trembling = [still._replace(translation=still.translation + d) for d in (0, 2, -2, 1)]
-    assert len({window for _, window in scene.views(envelope, trembling, 176, 8)}) == 1
+    assert len({window for *_, window in scene.views(envelope, trembling, 176, 8)}) == 1
     moving = [scene.subset(clip.track, [i]) for i in range(8)]
     seen = list(scene.views(envelope, moving, 176, 8))
-    assert len({window for _, window in seen}) > 2
-    for pose, (soft, window) in zip(moving, seen, strict=True):
+    assert len({window for *_, window in seen}) > 2
+    for pose, (_, soft, window) in zip(moving, seen, strict=True):
         assert window.top % 8 == window.left % 8 == 0 and soft.shape == (176, 176, 1)
         hole = scene.holes_of(envelope, pose)[0]
         middle = np.abs(np.array(window[:2]) - scene.window_around(hole, 176)[:2])

@@ -109,10 +109,8 @@ class Avatar:
     def holes(self, clip: Clip) -> np.ndarray:
         """The pixels that are generated in each frame of a clip, bool [N, 256, 256]."""
         open_ = np.zeros((len(clip), scene.SIZE, scene.SIZE, 1), bool)
-        poses = (scene.subset(clip.track, [t]) for t in range(len(clip)))
-        for frame, (hole, window) in zip(
-            open_, scene.views(self._envelope(clip), poses, self.region, REDUCTION), strict=True
-        ):
+        views = scene.views(self._envelope(clip), scene.poses(clip.track), self.region, REDUCTION)
+        for frame, (_, hole, window) in zip(open_, views, strict=True):
             window.cut(frame)[:] = hole == 255
         return open_[..., 0]
 
@@ -152,8 +150,8 @@ class Avatar:
     def _envelope(self, clip: Clip) -> np.ndarray:
         """`scene.envelope_of` a clip. UserError: a frame's hole does not fit the window that is rendered."""
         envelope = scene.envelope_of(self.face_model, clip.track)
-        for t in range(len(clip.track.valid)):
-            hole = scene.holes_of(envelope, scene.subset(clip.track, [t]))[0]
+        for t, pose in enumerate(scene.poses(clip.track)):
+            hole = scene.holes_of(envelope, pose)[0]
             if scene.cut_off(hole, scene.window_around(hole, self.region)) > LARGEST_CUT:
                 raise UserError(
                     f"the face in {clip.name} is larger than the {self.region} pixels that the avatar renders "
@@ -196,11 +194,9 @@ def render_frames(
     size = avatar.region
     carry, seen = avatar.renderer.initial_carry(1, size, size), None
     heard = scene.ppg_windows(ppg.astype(np.float32))
-    poses = (scene.subset(track, [i]) for i in order)
-    views = scene.views(envelope, poses, size, REDUCTION)
+    views = scene.views(envelope, scene.poses(track, order), size, REDUCTION)
     waiting = None  # while a frame is computed the next one's mesh is drawn
-    for t, (background, (hole, window)) in enumerate(zip(backgrounds, views, strict=True)):
-        pose = scene.subset(track, order[t : t + 1])
+    for t, (background, (pose, hole, window)) in enumerate(zip(backgrounds, views, strict=True)):
         mesh = scene.draw_mesh(avatar.face_model, pose, expression[t : t + 1], avatar.texture)
         if waiting is not None:
             yield _pasted(*waiting)

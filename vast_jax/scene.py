@@ -56,6 +56,11 @@ def subset(track: FaceTrack, frames: Sequence[int] | np.ndarray | slice) -> Face
     return track._replace(**{name: getattr(track, name)[frames] for name in fields})
 
 
+def poses(track: FaceTrack, order: Iterable[int] | None = None) -> Iterator[FaceTrack]:
+    """A track frame by frame, each as a track of one: in its own order, or in another."""
+    return (subset(track, [i]) for i in (range(len(track.valid)) if order is None else order))
+
+
 def draw_mesh(
     model: FaceModel, track: FaceTrack, expression: np.ndarray, texture: np.ndarray | None = None
 ) -> np.ndarray:
@@ -123,24 +128,24 @@ def window_around(hole: np.ndarray, size: int) -> Window:
 
 
 def views(
-    envelope: np.ndarray, poses: Iterable[FaceTrack], size: int, cell: int
-) -> Iterator[tuple[np.ndarray, Window]]:
+    envelope: np.ndarray, frames: Iterable[FaceTrack], size: int, cell: int
+) -> Iterator[tuple[FaceTrack, np.ndarray, Window]]:
     """The hole in each of a sequence of poses (tracks of a frame), and the window of `size` pixels that follows it.
 
     Windows lie `cell` pixels apart, so that what is remembered of one can be moved to the next, and stay as long as
     the hole is about in the middle.
 
     Yields:
-      Hole uint8 [size, size, 1] with a soft edge (`soften`), window.
+      The pose, its hole uint8 [size, size, 1] with a soft edge (`soften`), its window.
     """
     corner = None
-    for pose in poses:
+    for pose in frames:
         hole = holes_of(envelope, pose)[0]
         wanted = np.array(window_around(hole, size)[:2])
         nearest = np.minimum(np.round(wanted / cell).astype(int) * cell, SIZE - size)
         corner = nearest if corner is None else np.where(abs(wanted - corner) > _LEEWAY * cell, nearest, corner)
         window = Window(int(corner[0]), int(corner[1]), size)
-        yield window.cut(soften(closed(hole, window))), window
+        yield pose, window.cut(soften(closed(hole, window))), window
 
 
 def cut_off(hole: np.ndarray, window: Window) -> float:
