@@ -159,8 +159,12 @@ class Avatar:
                 )
         return envelope
 
+    @functools.cached_property
+    def _template_envelope(self) -> np.ndarray:
+        return self._envelope(self.template)
+
     def _play(self, clip: Clip, order: np.ndarray, expression: np.ndarray, ppg: np.ndarray) -> Iterator[np.ndarray]:
-        envelope = self._envelope(clip)
+        envelope = self._template_envelope if clip is self.template else self._envelope(clip)
         backgrounds = (clip.frame(int(i)) for i in order)
         ppg = ppg if self.acoustic_model else np.zeros_like(ppg)
         return render_frames(self, clip.track, order, expression, ppg, backgrounds, envelope)

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -131,11 +132,14 @@ def infer(args: Args) -> None:
     say(f"avatar  {actor.name}")
 
     started = time.perf_counter()
-    if args.performance:
-        performance = _play(args, models, actor, n_frames, say)
-        n_frames = len(performance.expression)
-    else:
-        performance = _speak(args, models, actor, wanted, n_frames, say)
+    with ThreadPoolExecutor(1) as pool:  # while one core hears the speech, another makes the avatar ready
+        ready = pool.submit(_show_once, models, actor)
+        if args.performance:
+            performance = _play(args, models, actor, n_frames, say)
+            n_frames = len(performance.expression)
+        else:
+            performance = _speak(args, models, actor, wanted, n_frames, say)
+        ready.result()
     performance = _within_reach(args, models, actor, performance, say)
     if args.save_curves or args.save_gltf:
         identity, moving = _movement(models, actor, performance)
@@ -154,6 +158,13 @@ def infer(args: Args) -> None:
     say(f"wrote   {args.out}: {n_frames} frames in {seconds:.1f} s ({n_frames / seconds:.0f} a second)")
     if not (args.avatar or args.performance or args.quiet):
         say("next    --speech your.wav --prompt anybody_talking.mp4; your own avatar: see README, 'Your own avatar'")
+
+
+def _show_once(models: Models, actor: Avatar) -> None:
+    """Renders one frame for nobody: what is compiled, read and measured for the first need not be again."""
+    rest = np.zeros((1, len(models.face.expression_names)), np.float32)
+    for _ in actor.frames(Performance(rest, np.zeros((1, len(PHONES)), np.float32))):
+        pass
 
 
 def _wanted(args: Args) -> list[styles.Moment]:
