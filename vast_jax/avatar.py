@@ -1,6 +1,6 @@
 """An avatar trained from footage: a renderer's weights and a template clip, in one folder to share.
 
-DIR/renderer.safetensors, renderer.json (card), template/ (a clip as `data.clips.save_clip` writes it)
+DIR/renderer.safetensors, renderer.json (card), template/ (a clip as `data.clips.save_clip` writes it), manifest.json
 """
 
 import dataclasses
@@ -14,12 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import checkpoint, scene
+from vast_jax import checkpoint, model_config, scene
 from vast_jax.audio import PHONES
+from vast_jax.avatar_check import check_whole
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import track_video
 from vast_jax.models.renderer import REDUCTION, Renderer, composite
+from vast_jax.share.bundle import AVATAR, CONSENT_NOTICE, MANIFEST, TEMPLATE, write_manifest
+from vast_jax.share.unpacking import opened
 from vast_jax.types import Array, FaceTrack, Params, UserError
 
 if TYPE_CHECKING:
@@ -76,7 +79,7 @@ class Avatar:
         card = {
             "data": ", ".join(sorted({clip.name.rpartition("/")[0] for clip in clips})),
             "licence": "CC-BY-4.0 (GRID corpus)" if free else "that of the footage",
-            "consent": "Shows a real person: use it with that person's consent, and say that it is AI-generated.",
+            "consent": CONSENT_NOTICE,
         }
         acoustic = hashes.pop() or None
         return cls(
@@ -136,6 +139,7 @@ class Avatar:
         config = {name: getattr(self.renderer, name) for name in fields}
         card = dict(self.card) | dict(
             part="renderer",
+            manifest=MANIFEST,
             config=config | {"region": self.region, "composite": self.composite},
             face_model=self.face_model.hash,
             acoustic_model=self.acoustic_model,
@@ -146,6 +150,7 @@ class Avatar:
         own = {"texture": self.texture, "reach": self.reach}
         constants = dict(constants) | {name: value for name, value in own.items() if value is not None}
         checkpoint.export(directory, "renderer", {"renderer": self.params, "constants": constants}, card)
+        write_manifest(directory, AVATAR, ("renderer.safetensors", "renderer.json", *TEMPLATE))
 
     def _envelope(self, clip: Clip) -> np.ndarray:
         """`scene.envelope_of` a clip. UserError: a frame's hole does not fit the window that is rendered."""
@@ -245,41 +250,39 @@ def _step(renderer: Renderer, keep_template: bool):
     return step
 
 
-def renderer_of(config: Mapping) -> Renderer:
-    """The renderer of a card's config."""
-    return Renderer(**{**config, "widths": tuple(config["widths"])})
+def renderer_of(config: Mapping, source: str | os.PathLike = "these weights") -> Renderer:
+    """The renderer of a card's config. UserError: none that there can be."""
+    return model_config.build(Renderer, config, source)
 
 
 def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -> Avatar:
     """Reads a bundle.
 
     Args:
-      directory: as `Avatar.save` left it.
+      directory: as `Avatar.save` left it, or the file that `vast_jax.share pack` made of it.
       face_model: the face model in use.
       acoustic: the acoustic model in use, as from `audio.load_acoustic`.
 
     Raises:
       UserError: missing or damaged, or trained with another face or acoustic model.
     """
-    directory = Path(directory)
+    directory = opened(directory)
     if not directory.is_dir():
         raise UserError(f"{directory}: no such avatar; train.py configs/renderer.py leaves one in RUN/export")
-    weights, card = checkpoint.load(directory)
-    checkpoint.expect(
-        card, part="renderer", face_model=face_model.hash, acoustic_model=acoustic.hash, source=str(directory)
-    )
-    try:
-        template = load_clip(directory / "template")
-        config = dict(card["config"])
-        region, keep = int(config.pop("region")), bool(config.pop("composite"))
-        renderer, params = renderer_of(config), weights["renderer"]
-        constants = weights.get("constants", {})
-        texture = constants["texture"] if renderer.textured else None
-        person, acoustic_model = card["person"], card["acoustic_model"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{directory} is not a whole avatar ({error}): export it again") from error
+    params, constants, card = checkpoint.load_part(directory, "renderer")
+    checkpoint.expect(card, face_model=face_model.hash, acoustic_model=acoustic.hash, source=str(directory))
+    if missing := [name for name in TEMPLATE if not (directory / name).is_file()]:
+        raise UserError(f"{directory} is not a whole avatar ({missing[0]} is missing): export or copy it again")
+    template = load_clip(directory / "template")
+    config = dict(card["config"])
+    region, keep = config.pop("region", None), config.pop("composite", None)
+    if type(region) is not int or region not in range(REDUCTION, scene.SIZE + 1, REDUCTION) or type(keep) is not bool:
+        raise UserError(f"{directory}: its card asks for region = {repr(region)[:60]}, which no avatar has")
+    renderer = renderer_of(config, directory)
+    check_whole(renderer, constants, template, card, face_model, directory)
     about = {name: card.get(name) for name in ("data", "licence", "consent", "figures")}
-    reach = constants.get("reach")
+    texture, reach = constants["texture"] if renderer.textured else None, constants.get("reach")
+    person, acoustic_model = card["person"], card.get("acoustic_model")
     return Avatar(renderer, params, face_model, template, person, region, keep, texture, reach, acoustic_model, about)
 
 

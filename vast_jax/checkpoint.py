@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
-from vast_jax import __version__
+from vast_jax import __version__, strict
 from vast_jax.files import atomic_path, sha256
+from vast_jax.share.bundle import MANIFEST, TEMPLATE, check_manifest
+from vast_jax.share.unpacking import opened
 from vast_jax.types import TrainState, UserError
 
 if TYPE_CHECKING:
@@ -115,46 +116,60 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads what `export` wrote.
 
     Args:
-        path: the safetensors file, or a folder with exactly one.
+        path: the safetensors file, or a folder with exactly one, or one that `vast_jax.share pack` wrote.
 
     Returns:
         (params, card): nested dict of numpy arrays, floating ones as float32; the card.
 
     Raises:
-        UserError: missing, unreadable, without its card, or not the weights that the card describes.
+        UserError: missing, unreadable, without its card, or not the weights that the card, or a manifest beside them,
+            describes.
     """
-    path = _weights_file(Path(path))
+    path = _weights_file(opened(path))
+    card = read_card(path)
+    needed = (path.name, path.with_suffix(".json").name, *(TEMPLATE if card.get("manifest") else ()))
+    if check_manifest(path.parent, *needed) is None and card.get("manifest"):
+        raise UserError(f"{path.parent} lacks {MANIFEST}, which lists its files: copy the whole folder")
+    if sha256(path) != card["sha256"]:
+        name = path.with_suffix(".json").name
+        raise UserError(f"{path} is not the file that {name} describes (sha256 differs): copy both again")
+    flat, _ = strict.read_safetensors(path)
+    flat = {name: leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf for name, leaf in flat.items()}
+    strict.refuse_non_finite(flat, path)  # float64 beyond float32
+    try:
+        return traverse_util.unflatten_dict(flat, sep="/"), card
+    except TypeError:
+        raise UserError(f"{path}: an array has the name of a group of arrays; export it again") from None
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card of a file of weights. UserError: missing, or not a card."""
     card_path = path.with_suffix(".json")
     if not card_path.is_file():
         raise UserError(f"{path} has no card: {card_path.name} must lie beside it")
-    try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-        stated = card["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{card_path} is not a card of weights: export them again") from error
-    if sha256(path) != stated:
-        raise UserError(f"{path} is not the file that {card_path.name} describes (sha256 differs): copy both again")
-    try:
-        flat = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, KeyError) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}): copy it again") from error
-    flat = {name: leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf for name, leaf in flat.items()}
-    return traverse_util.unflatten_dict(flat, sep="/"), card
+    card = strict.read_json(card_path)
+    texts = ("part", "data", "licence", "consent", "person", "version", "face_model", "acoustic_model", "sha256")
+    whole = all(isinstance(card.get(name, ""), str | None) for name in texts)
+    if not whole or not card.get("sha256") or not all(isinstance(card.get(n, {}), dict) for n in ("config", "figures")):
+        raise UserError(f"{card_path} is not a card of weights: copy or export it again")
+    return card
 
 
 def load_part(path: str | os.PathLike, part: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Reads the weights of one part, as `load` does.
 
     Returns:
-        (params, config, card): the card's config is the fields of the part's module, JSON's lists as tuples again.
+        (params, constants, card): of {part: params, "constants": ...}.
 
     Raises:
         UserError: as `load`, or weights of another part.
     """
     weights, card = load(path)
     expect(card, part=part, source=path)
-    config = {name: tuple(value) if isinstance(value, list) else value for name, value in card["config"].items()}
-    return weights, config, card
+    params, constants = weights.get(part), weights.get("constants", {})
+    if not isinstance(params, dict) or not isinstance(constants, dict):
+        raise UserError(f"{path}: its arrays are not named as those of the part {part!r} are; export it again")
+    return params, constants, card
 
 
 def _weights_file(path: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import tyro
 
-from vast_jax.types import UserError
+from vast_jax.errors import UserError
 
 T = TypeVar("T")
 _MISFITS = ("ScopeParamShapeError", "ScopeParamNotFoundError")  # of flax.errors

@@ -13,6 +13,7 @@ from vast_jax.face import arkit
 from vast_jax.face.arkit import ANGLES, LOOKS, SHAPES
 from vast_jax.face.model import FaceModel
 from vast_jax.files import atomic_path
+from vast_jax.strict import content
 from vast_jax.types import UserError
 
 LID = "Lid"  # LidEyeLookDownLeft, LidEyeBlinkLeft, ...: the model's own, where the column of ARKit's name is converted
@@ -21,6 +22,8 @@ SIGNED = "Signed"  # SignedMouthClose, ...: a shape that goes below 0, where the
 TIME = "Time"  # seconds: tells the rate where timecodes cannot
 DEFAULT_FPS = 60  # the app's own
 RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120)
+LARGEST, MOST_COLUMNS, MOST_ROWS = 1 << 28, 2048, 1_000_000  # bytes; rows are 4 h at 60 a second
+LATEST = 1e10  # seconds: a clock that counts from 1970 is at 2e9
 
 
 def write_csv(path: Path, model: FaceModel, curves: Curves, arkit_only: bool = False) -> None:
@@ -90,7 +93,10 @@ def read_csv(
         times = np.arange(len(rows)) / float(rate)
         if fps is None:
             say(f"no timecodes: taken as {DEFAULT_FPS} rows a second")
-    grid = np.arange(round(times[-1] * float(rate)) + 1) / float(rate)
+    count = round(times[-1] * float(rate)) + 1
+    if count > MOST_ROWS:
+        raise UserError(f"{path}: from its first row to its last are {count} at {float(rate):g} a second: cut it")
+    grid = np.arange(count) / float(rate)
     columns = {name: np.interp(grid, times[seen], table[seen, i]) for i, name in enumerate(wanted)}
     return resample(_curves(path, model, columns, len(grid), rate, say), 25)
 
@@ -133,19 +139,22 @@ def _plain(name: str) -> str:
 
 def _read_cells(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """Plain column names, the rows of cells, and each one's line in the file."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file; give a CSV of face curves") from None
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    lines = [(number, row) for number, row in enumerate(reader, 1) if any(cell.strip() for cell in row)]
+    try:
+        lines = [(number, row) for number, row in enumerate(reader, 1) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}; give a CSV of face curves") from None
     if len(lines) < 2:
         raise UserError(f"{path}: {'no rows under its header' if lines else 'empty'}; give a CSV of face curves")
     names = [_plain(name) for name in lines[0][1]]
+    if len(names) > MOST_COLUMNS:
+        raise UserError(f"{path}: {len(names)} columns; give a CSV of face curves")
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise UserError(f"{path}: two columns {twice[0]}")
@@ -181,6 +190,8 @@ def _times(path: Path, cells: list[str], lines: list[int], say) -> tuple[np.ndar
             if smpte and match is None:
                 raise ValueError
             hours, minutes, seconds, frame = map(float, match.groups()) if smpte else (0, 0, float(cell), 0)
+            if not max(abs(hours), abs(minutes), abs(seconds), frame) < LATEST:  # nor is NaN
+                raise ValueError
         except ValueError:
             raise UserError(f"{path}, line {line}: '{cell}' is no timecode HH:MM:SS:FF, nor seconds") from None
         parsed.append((hours * 3600 + minutes * 60 + seconds, frame))
@@ -190,6 +201,7 @@ def _times(path: Path, cells: list[str], lines: list[int], say) -> tuple[np.ndar
         if not rate:
             rate = Fraction(next(r for r in (DEFAULT_FPS, *RATES, int(frames.max()) + 1) if r > frames.max()))
             say(f"under a second of timecodes does not tell the rate: taken as {rate} rows a second")
+        frame_rate(rate)
         whole = whole + frames / float(rate)
     times = whole - whole[0]
     late = np.flatnonzero(np.diff(times) <= 0)

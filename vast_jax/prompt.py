@@ -2,12 +2,12 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import platformdirs
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from vast_jax import media
@@ -16,10 +16,15 @@ from vast_jax.curves_csv import read_csv
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import recipe, track_video
 from vast_jax.files import atomic_path, sha256
+from vast_jax.share.bundle import check_manifest, find, read_manifest
+from vast_jax.share.unpacking import opened
+from vast_jax.strict import read_safetensors, safetensors_layout, size_of
 from vast_jax.types import UserError
 
 STYLE_SUFFIX = ".style"
 _FORMAT = "vast_jax style 1"
+_ARRAYS = ("expression", "ppg")
+_LARGEST, _WIDEST = 1 << 26, 4096  # bytes, 2.5 h; expression parameters
 
 
 class Prompt(NamedTuple):
@@ -37,7 +42,8 @@ def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: 
     """Reads a style file or curves, or tracks a video (kept in the user's cache, so that it is tracked once).
 
     Args:
-      path: a video of somebody talking, with or without sound, a `.style` file, or curves without sound (`.csv`).
+      path: a video of somebody talking, with or without sound, a `.style` file, curves without sound (`.csv`), or a
+        bundle of a style as `vast_jax.share` makes it.
       face_model: the face model to fit.
       acoustic: as from `audio.load_acoustic`.
       face: which face to follow where there are several, as in `track_video`.
@@ -45,7 +51,9 @@ def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: 
     Raises:
       UserError: no such file, no face in it, or a style file made with another face or acoustic model.
     """
-    path = Path(path)
+    path = opened(path)
+    if path.is_dir():  # a bundle
+        path = find(path).main
     if not path.is_file():
         takes = f"a video of somebody talking, a {STYLE_SUFFIX} file or a .csv of curves"
         raise UserError(f"{path}: no such file; --prompt takes {takes}")
@@ -85,7 +93,7 @@ def _track(path: Path, face_model: FaceModel, acoustic, face: str) -> Prompt:
 
 def save_style(path: str | os.PathLike, prompt: Prompt) -> None:
     """Writes a prompt as a style file: safetensors, about 50 kB for ten seconds."""
-    arrays = {"expression": prompt.expression.astype(np.float16), "ppg": prompt.ppg.astype(np.float16)}
+    arrays = {name: getattr(prompt, name).astype(np.float16) for name in _ARRAYS}
     notes = {
         "format": _FORMAT,
         "has_speech": str(int(prompt.has_speech)),
@@ -93,21 +101,35 @@ def save_style(path: str | os.PathLike, prompt: Prompt) -> None:
         "acoustic_model": prompt.acoustic_model,
         "source": prompt.source,
     }
+    notes["sha256"] = _digest(arrays, notes)
     with atomic_path(path) as part:
         save_file(arrays, part, metadata=notes)
 
 
 def load_style(path: str | os.PathLike) -> Prompt:
-    """Reads a style file. Raises UserError if it is none, or damaged."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            notes = file.metadata() or {}
-            if notes.get("format") != _FORMAT:
-                raise UserError(f"{path}: not a style file of vast_jax; --save-style makes one from a video")
-            expression, ppg = (file.get_tensor(name).astype(np.float32) for name in ("expression", "ppg"))
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a style file of vast_jax, or damaged ({error})") from None
-    if expression.ndim != 2 or ppg.ndim != 2 or not len(expression) == len(ppg) > 0:
-        raise UserError(f"{path}: damaged style file: arrays of unequal length")
+    """Reads a style file. Raises UserError if it is none, or damaged, or its manifest lists another."""
+    size_of(path, _LARGEST)
+    if Path(path).name in (read_manifest(Path(path).parent) or {"files": ()})["files"]:
+        check_manifest(Path(path).parent)
+    layouts, notes = safetensors_layout(path)
+    told = all(isinstance(notes.get(name), str) for name in ("has_speech", "face_model", "acoustic_model", "source"))
+    if notes.get("format") != _FORMAT or not told:
+        raise UserError(f"{path}: not a style file of vast_jax; --save-style makes one from a video")
+    shapes = [layouts[name].shape for name in _ARRAYS] if set(layouts) == set(_ARRAYS) else [()]
+    floats = all(layout.dtype == np.float16 for layout in layouts.values())
+    if not floats or any(len(shape) != 2 for shape in shapes) or not shapes[0][0] == shapes[1][0] > 0:
+        raise UserError(f"{path}: damaged style file: arrays of unequal length, or other arrays")
+    if not 0 < shapes[0][1] <= _WIDEST or shapes[1][1] != len(PHONES):
+        raise UserError(f"{path}: damaged style file: {shapes[0][1]} parameters and {shapes[1][1]} phones")
+    arrays, _ = read_safetensors(path)
+    if notes.get("sha256", _digest(arrays, notes)) != _digest(arrays, notes):  # an older file has none
+        raise UserError(f"{path}: damaged style file (sha256 differs): copy it again")
+    expression, ppg = (arrays[name].astype(np.float32) for name in _ARRAYS)
     made_with = (notes[name] for name in ("face_model", "acoustic_model", "source"))
     return Prompt(expression, ppg, notes["has_speech"] == "1", *made_with)
+
+
+def _digest(arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> str:
+    """Of all that a style file holds but for this."""
+    said = sorted((name, note) for name, note in notes.items() if name != "sha256")
+    return sha256(b"".join([repr(said).encode(), *(np.ascontiguousarray(arrays[name]).tobytes() for name in _ARRAYS)]))

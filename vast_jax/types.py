@@ -6,17 +6,12 @@ from typing import Any, NamedTuple
 import flax.struct
 import numpy as np
 
+from vast_jax.errors import UserError as UserError
+
 Array = Any  # numpy or JAX array
 Batch = Mapping[str, Array]  # always with "mask" where lengths differ
 Params = Mapping[str, Any]
 Metrics = Mapping[str, Array]
-
-
-class UserError(Exception):
-    """Bad input, said in one line for people: what was wrong with which file, and what to do.
-
-    Every command turns it into that line on standard error and exit code 2.
-    """
 
 
 class FaceTrack(NamedTuple):

@@ -2,17 +2,21 @@
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from vast_jax.audio import PHONES, SAMPLES_PER_FRAME
 from vast_jax.files import atomic_path
-from vast_jax.types import FaceTrack
+from vast_jax.strict import read_npz, size_of
+from vast_jax.types import FaceTrack, UserError
 
 JPEG_QUALITY = 95
+LARGEST_SIDE = 4096  # pixels
 _ARRAYS, _PICTURES = "clip.npz", "frames.bin"
 
 
@@ -24,8 +28,26 @@ def encode_jpeg(image: np.ndarray) -> bytes:
 
 
 def decode_jpeg(encoded: bytes) -> np.ndarray:
-    """JPEG bytes to [H,W,3] uint8 RGB."""
-    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+    """JPEG bytes to [H,W,3] uint8 RGB. UserError: see `picture_size`."""
+    with _jpeg(encoded) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def picture_size(encoded: bytes) -> tuple[int, int]:
+    """Width and height of JPEG bytes, not decoded. UserError: no JPEG, damaged, or absurdly large."""
+    with _jpeg(encoded) as picture:
+        return picture.size
+
+
+@contextmanager
+def _jpeg(encoded: bytes) -> Iterator[Image.Image]:
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as picture:
+            if max(picture.size) > LARGEST_SIDE:
+                raise UserError(f"a picture of {picture.size[0]} x {picture.size[1]} pixels is no frame of a clip")
+            yield picture
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"a picture of the clip cannot be decoded ({error}): copy or export it again") from None
 
 
 @dataclass(frozen=True)
@@ -97,10 +119,50 @@ def save_clip(directory: str | os.PathLike, clip: Clip, frames: Iterable[bytes] 
 
 
 def load_clip(directory: str | os.PathLike) -> Clip:
-    """The clip that `save_clip` wrote."""
+    """The clip that `save_clip` wrote. UserError: missing, damaged, or not such a clip; the pictures are not read."""
     directory = Path(directory)
-    with np.load(directory / _ARRAYS, allow_pickle=False) as file:
-        value = {key: file[key] if file[key].ndim else file[key].item() for key in file.files}
+    arrays = read_npz(directory / _ARRAYS)
+    _check_arrays(arrays, directory / _ARRAYS)
+    try:
+        value = {key: array if array.ndim else array.item() for key, array in arrays.items()}
+        for text in (item for item in value.values() if isinstance(item, str)):
+            text.encode("utf-8")
+    except ValueError:
+        raise UserError(f"{directory / _ARRAYS} holds text that is none: copy or export it again") from None
     ends = value.pop("ends")
+    size = size_of(directory / _PICTURES)
+    if not ((np.diff(ends, prepend=0) > 0).all() and ends[-1] == size):
+        raise UserError(f"{directory / _PICTURES} is of another size than its clip says: copy or export it again")
     track = FaceTrack(**{key: value.pop(f"track_{key}") for key in FaceTrack._fields})
     return Clip(track=track, jpegs=_JpegFile(directory / _PICTURES, ends), **value)
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray], source: Path) -> None:
+    """UserError where arrays are not a clip's: their names, kinds ("f" float, "U" text, ...), shapes and extremes."""
+    n = len(arrays["ends"]) if arrays.get("ends", np.zeros(())).ndim else 0
+    d = arrays["track_expression"].shape[-1] if arrays.get("track_expression", np.zeros(())).ndim else 0
+    texts = dict.fromkeys(("name", "person", "fingerprint", "ppg_hash", "track_face_model"), ("U", (), None))
+    expected = texts | {
+        "ends": ("i", (n,), None),
+        "speech_int16": ("i", (SAMPLES_PER_FRAME * n,), None),
+        "has_speech": ("b", (), None),
+        "ppg": ("f", (n, len(PHONES)), 2),
+        "track_identity": ("f", arrays.get("track_identity", np.zeros(1)).shape[-1:], 1e3),
+        "track_expression": ("f", (n, d), 1e3),
+        "track_rotation": ("f", (n, 3), 1e3),
+        "track_translation": ("f", (n, 3), 1e6),
+        "track_gaze": ("f", (n, 4), 1e3),
+        "track_landmarks": ("f", (n, 478, 3), 1e6),
+        "track_valid": ("b", (n,), None),
+        "track_crop": ("f", (3,), 1e6),
+        "track_source_size": ("i", (2,), 1e6),
+        "track_focal": ("f", (), 1e6),
+        "track_fps": ("f", (), 1e6),
+    }
+    fits = n > 0 and set(arrays) == set(expected)
+    for name, (kind, shape, most) in expected.items() if fits else ():
+        array = arrays[name]
+        fits &= array.dtype.kind == kind and array.shape == shape
+        fits &= most is None or bool((np.abs(array) <= most).all())
+    if not fits or min(arrays["track_focal"], arrays["track_crop"][2], arrays["track_source_size"].min()) <= 0:
+        raise UserError(f"{source} holds no clip of this version of vast_jax: copy it again, or make it again")

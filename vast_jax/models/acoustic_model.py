@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import checkpoint
-from vast_jax.audio import HOP, PHONES, fit, log_fbank, to_video_rate
+from vast_jax import checkpoint, model_config
+from vast_jax.audio import HOP, MELS, PHONES, fit, log_fbank, to_video_rate
 from vast_jax.models.acoustic_transformer import AcousticTransformer, PhoneClassifier
+from vast_jax.types import UserError
 
 CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
@@ -151,9 +152,17 @@ class Recogniser:
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "Recogniser":
         """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
-        weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "acoustic")
+        path = _SHIPPED if path is None else path
+        params, constants, card = checkpoint.load_part(path, "acoustic")
+        config = dict(card["config"])
         network = AcousticTransformer if config.pop("network", None) == "transformer" else AcousticModel
-        out = cls(network(**config), weights["acoustic"], weights["constants"], card["sha256"])
+        module = model_config.build(network, config, path)
+        model_config.check_constants(constants, {"mean": (MELS,), "std": (MELS,)}, path)
+        ahead = module.ahead if isinstance(module, AcousticTransformer) else module.ahead or module.dilations
+        lengths_fit = isinstance(module, AcousticTransformer) or len(ahead) == len(module.dilations)
+        if module.classes - len(PHONES) not in (0, 1) or not lengths_fit or not constants["std"].all():
+            raise UserError(f"{path}: its card or constants are those of no acoustic model here; train it again")
+        out = cls(module, params, constants, card["sha256"])
         out.card = card
         return out
 

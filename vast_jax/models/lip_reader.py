@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import checkpoint
+from vast_jax import checkpoint, model_config
 from vast_jax.audio import PHONES
 from vast_jax.data.grid_corpus import BLANK, GRAMMAR, WORDS
 from vast_jax.face.mouth_crop import MOUTH_CROP
@@ -158,8 +158,12 @@ class LipReader:
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "LipReader":
         """Of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
-        weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "lipreader")
-        return cls(LipNet(**config), weights["lipreader"], card)
+        path = _SHIPPED if path is None else path
+        params, _, card = checkpoint.load_part(path, "lipreader")
+        module = model_config.build(LipNet, card["config"], path)
+        if module.words != len(WORDS) + 1 or len(module.channels) != 3:
+            raise UserError(f"{path}: reads {module.words - 1} words, needed {len(WORDS)}; train it again")
+        return cls(module, params, card)
 
     def log_probabilities(self, mouths: np.ndarray) -> np.ndarray:
         """Mouth crops [T, 96, 96, 3] uint8 -> [T, 52] float32; class 0 is the blank.

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from vast_jax import checkpoint
+from vast_jax import checkpoint, model_config
 from vast_jax.models.closing import Closing
 from vast_jax.models.liveliness import Liveliness
-from vast_jax.models.style_transfer import StyleTransfer, normalise
+from vast_jax.models.style_transfer import STYLE_SOURCES, StyleTransfer, normalise
 from vast_jax.types import UserError
 
 _ASSETS = Path(__file__).parent.parent / "assets"
@@ -46,12 +46,10 @@ class StyleModel:
             path = SHIPPED["default"]
         elif not Path(path).exists():
             path = SHIPPED.get(str(path), path)
-        weights, config, card = checkpoint.load_part(path, "style")
-        try:
-            module = StyleTransfer(**config)
-        except TypeError:
-            raise UserError(f"{path}: made by another version of vast_jax; train it again") from None
-        return cls(module, weights["style"], weights["constants"], card)
+        params, constants, card = checkpoint.load_part(path, "style")
+        module = model_config.build(StyleTransfer, card["config"], path)
+        _check(module, constants, path)
+        return cls(module, params, constants, card)
 
     def posterior(
         self, expression: np.ndarray, ppg: np.ndarray, has_speech: bool = True, temperature: float = 0.0, seed: int = 0
@@ -142,3 +140,22 @@ class StyleModel:
 def load_style_model(path: str | os.PathLike | None = None) -> StyleModel:
     """The style model of an export folder or .safetensors file, or a shipped one: "default" (also None) or "grid"."""
     return StyleModel.load(path)
+
+
+def _check(module: StyleTransfer, constants: Mapping[str, np.ndarray], source: str | os.PathLike) -> None:
+    """UserError where a card's module cannot be, or the constants are not its own."""
+    parameters, weak, style = sorted((*module.strong, *module.weak)), len(module.weak), module.width_of_style
+    if parameters != list(range(len(parameters))) or not module.strong or module.style_source not in STYLE_SOURCES:
+        raise UserError(f"{source}: its card names no style model (strong, weak, style_source); export it again")
+    of = {name: (len(parameters),) for name in ("mean", "std", "low", "high")}
+    if "closing_gap" in constants:
+        of |= {"closing_gap": of["mean"], "closing_way": of["mean"], "closing_shut": (1,)}
+    if module.lively and weak:
+        sizes = {"loadings": (weak, weak), "memory": (weak, None), "wave": (None,), "closures": of["mean"]}
+        sizes |= dict.fromkeys(("innovation", "shut", "lids"), (weak,))
+        of |= {f"lively_{name}": sizes[name] for name in Liveliness._fields}
+    if "drawn_axes" in constants:
+        of |= {"drawn_axes": (None, style), "drawn_mean": (style,)}
+    model_config.check_constants(constants, of, source)
+    if not (constants["std"] > 0).all() or not (constants["low"] <= constants["high"]).all():
+        raise UserError(f"{source}: its deviations or ranges are not positive; export it again")

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vast_jax import checkpoint
+from vast_jax import checkpoint, model_config
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, PICTURE_SIZE, WINDOW, features, grey, mfcc
 
@@ -33,9 +33,12 @@ class SyncModel:
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "SyncModel":
         """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
-        weights, config, card = checkpoint.load_part(_SHIPPED if path is None else path, "syncnet")
-        unrelated = weights.get("constants", {}).get("unrelated")
-        return cls(SyncNet(**config), weights["syncnet"], None if unrelated is None else unrelated.item(), card)
+        path = _SHIPPED if path is None else path
+        params, constants, card = checkpoint.load_part(path, "syncnet")
+        module = model_config.build(SyncNet, card["config"], path)
+        model_config.check_constants(constants, {}, path, optional={"unrelated": (1,)})
+        unrelated = constants.get("unrelated")
+        return cls(module, params, None if unrelated is None else unrelated.item(), card)
 
     def pictures(self, crops: np.ndarray) -> np.ndarray:
         """[W, E] of [T, S, S, 3] uint8 RGB: 96 pixel mouth crops, or 224 pixel faces in the original layout."""
