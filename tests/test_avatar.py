@@ -9,6 +9,7 @@ from footage import ACOUSTIC, made_up_avatar, made_up_clip
 
 from vast_jax import scene
 from vast_jax.avatar import _moved, conditions, load_avatar, shorten
+from vast_jax.data.clips import encode_jpeg
 from vast_jax.models.renderer import REDUCTION, composite
 from vast_jax.types import UserError
 
@@ -119,6 +120,7 @@ def test_a_performance_of_any_length_loops_the_template(actor, clip):
 def test_a_bundle_comes_back(actor, clip, tmp_path):
     actor.save(tmp_path / "a", {"mean_expression": np.zeros(3, np.float32)}, {"l1": 1.0})
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "manifest.json",
         "renderer.json",
         "renderer.safetensors",
         "template",
@@ -140,13 +142,74 @@ def test_what_does_not_fit_is_said(actor, tmp_path):
         load_avatar(tmp_path / "a", SimpleNamespace(hash="other"), ACOUSTIC)
     with pytest.raises(UserError, match="another acoustic model"):
         load_avatar(tmp_path / "a", actor.face_model, SimpleNamespace(hash="other"))
+    card = tmp_path / "a" / "renderer.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"part": "style"}))
+    with pytest.raises(UserError, match=r"renderer\.json is not the file that manifest\.json lists"):
+        load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+    as_before_manifests(tmp_path / "a", {"part": "style"})
+    with pytest.raises(UserError, match="'style'"):
+        load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+    as_before_manifests(tmp_path / "a", {"part": "renderer"})
     (tmp_path / "a" / "template" / "clip.npz").unlink()
     with pytest.raises(UserError, match="not a whole avatar"):
         load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
-    card = tmp_path / "a" / "renderer.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"part": "style"}))
-    with pytest.raises(UserError, match="'style'"):
+
+
+def as_before_manifests(folder, changes):
+    """A bundle as versions wrote it that knew no manifest, its card changed."""
+    (folder / "manifest.json").unlink(missing_ok=True)
+    card = json.loads((folder / "renderer.json").read_text()) | changes
+    card.pop("manifest", None)
+    (folder / "renderer.json").write_text(json.dumps(card))
+
+
+def test_every_file_of_a_bundle_is_covered_and_older_bundles_load(actor, clip, tmp_path):
+    actor.save(tmp_path / "a")
+    for name in ("template/frames.bin", "template/clip.npz", "renderer.json", "renderer.safetensors"):
+        path = tmp_path / "a" / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        with pytest.raises(UserError, match=f"{path.name} is not the file that manifest.json lists"):
+            load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+        path.write_bytes(whole)
+    (tmp_path / "a" / "manifest.json").rename(tmp_path / "aside")
+    with pytest.raises(UserError, match=r"lacks manifest\.json"):
         load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+    as_before_manifests(tmp_path / "a", {})
+    again = load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+    np.testing.assert_array_equal(again.template.frame(1), clip.frame(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"widths": [10**9, 32, 64]}, "widths"),
+        ({"widths": [4, 4]}, "widths"),
+        ({"ppg_features": True}, "ppg_features"),
+        ({"recurrence_kernel": 0}, "recurrence_kernel"),
+        ({"upsampling": "__import__"}, "upsampling"),
+        ({"region": 10**9}, "region"),
+        ({"region": 176.0}, "region"),
+        ({"composite": "yes"}, "region"),
+        ({"depth": 3}, "another version"),
+    ],
+)
+def test_a_card_cannot_ask_for_what_no_avatar_has(actor, tmp_path, changes, said):
+    actor.save(tmp_path / "a")
+    config = json.loads((tmp_path / "a" / "renderer.json").read_text())["config"]
+    as_before_manifests(tmp_path / "a", {"config": config | changes})
+    with pytest.raises(UserError, match=said):
+        load_avatar(tmp_path / "a", actor.face_model, ACOUSTIC)
+
+
+def test_a_template_that_is_not_the_faces_is_refused(actor, clip, tmp_path):
+    behind = clip.track._replace(translation=-clip.track.translation)
+    wide = dataclasses.replace(clip, jpegs=[encode_jpeg(np.zeros((16, 16, 3), np.uint8))] * len(clip))
+    for template, said in ((dataclasses.replace(clip, track=behind), "no camera"), (wide, "256 pixels")):
+        folder = tmp_path / said.replace(" ", "")
+        dataclasses.replace(actor, template=template).save(folder)
+        with pytest.raises(UserError, match=said):
+            load_avatar(folder, actor.face_model, ACOUSTIC)
 
 
 def test_a_face_beyond_the_window_is_refused(actor, clip):

@@ -30,6 +30,8 @@ def check_whole(
         raise UserError(f"{source}: its template was tracked with another face model; export it again")
     if track.expression.shape[1] != count or len(track.identity) != len(face_model.identity_basis):
         raise UserError(f"{source}: its template has parameters that the face model does not know; export it again")
+    if min(track.focal, track.crop[2], track.source_size.min(), track.translation[:, 2].min()) <= 0:
+        raise UserError(f"{source}: its template has no camera before which a face could be; export it again")
     texture = {"texture": (LAYERS, TEXTURE_SIDE, TEXTURE_SIDE, 3)} if renderer.textured else {}
     model_config.check_constants(constants, texture, source, optional={"reach": (2, count)})
     if renderer.textured and constants["texture"].dtype != np.uint8:

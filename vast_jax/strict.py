@@ -27,7 +27,7 @@ _DTYPES = {
     **{f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)},
     **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
 }
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,15}")
+_NAME = re.compile(r"\w[\w.-]{0,99}(/\w[\w.-]{0,99}){0,15}", re.ASCII)
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([<|](?:b1|[iu][1248]|f[248]|U[1-9]\d{0,3}))', 'fortran_order': (?:False|True), "
     rb"'shape': \((|\d{1,12},|\d{1,12}(?:, \d{1,12})+)\), \} *\n"

@@ -16,6 +16,7 @@ from vast_jax.evaluation.style_figures import Outcome, Say
 from vast_jax.files import sha256
 from vast_jax.generate import Models
 from vast_jax.metrics.style_space import plot_points, tsne
+from vast_jax.share.unpacking import opened
 from vast_jax.types import UserError
 
 MONOLOGUE = 20  # clips in a row that each prompt speaks, to count blinks
@@ -112,7 +113,7 @@ def of_data(
     remarks = {f"{c} ({name})": fault for name, outcome in outcomes.items() for c, fault in outcome.failed.items()}
     jobs = []
     if actor:
-        weights = f"{sha256(avatar / 'renderer.safetensors')} {style.card.get('sha256')}"
+        weights = f"{sha256(opened(avatar) / 'renderer.safetensors')} {style.card.get('sha256')}"
         cast = held_out.Cast(actor, style, known, mine, held_out.mean_expression(known), weights)
         for count, clip in enumerate(chosen, 1):
             paths, failed = held_out.write_videos(cast, clip, out / "videos")

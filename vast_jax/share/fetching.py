@@ -15,7 +15,7 @@ from vast_jax.errors import UserError
 from vast_jax.files import atomic_path, sha256
 from vast_jax.share import archive
 from vast_jax.share.bundle import LARGEST, MANIFEST, Bundle, allowed, check_names, find
-from vast_jax.share.unpacking import unpack_checked
+from vast_jax.share.unpacking import named, unpack_checked
 from vast_jax.strict import size_of
 
 TIMEOUT = 30  # seconds without a byte
@@ -48,7 +48,7 @@ def fetch(
     with tempfile.TemporaryDirectory(prefix=".fetch.", dir=_parent(out)) as scratch:
         got = _bring(source, Path(scratch) / "got", most)
         _expect(got, expected, source)
-        with atomic_path(out) as part:
+        with atomic_path(out) as part, named(source, part, got):
             _settle(got, part, source, most)
             check(part)
     return find(out)
@@ -80,22 +80,22 @@ def _settle(got: Path, part: Path, source: str, most: int) -> None:
     if zipped:
         unpack_checked(got, part, most)
         return
-    name = Path(urllib.parse.urlsplit(source).path).name if "://" in source else Path(source).name
+    name = Path(source.partition("?")[0] if "://" in source else source).name
     part.mkdir()
     shutil.copyfile(got, part / (name if allowed(name) and name.endswith(".style") else "prompt.style"))
 
 
 def _bring(source: str, got: Path, most: int) -> Path:
-    scheme = urllib.parse.urlsplit(source).scheme.lower() if "://" in source else ""
+    scheme = source.partition("://")[0].lower() if "://" in source else ""
     if scheme == "hf":
         return _from_hub(source, got, most)
     if scheme in ("http", "https"):
         return _from_web(source, got, most)
     if scheme == "file":
-        parts = urllib.parse.urlsplit(source)
-        if parts.netloc not in ("", "localhost"):
+        host, slash, path = source[len("file://") :].partition("/")
+        if host not in ("", "localhost"):
             raise UserError(f"{source}: a file of another machine; write file:///PATH")
-        return _from_path(Path(urllib.request.url2pathname(parts.path)), got, most)
+        return _from_path(Path(urllib.request.url2pathname(slash + path)), got, most)
     if scheme:
         raise UserError(f"{source}: give a path, an https:, http: or file: URL, or hf://OWNER/NAME")
     return _from_path(Path(source), got, most)

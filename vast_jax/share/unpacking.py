@@ -53,6 +53,18 @@ def looked_into(path: str | os.PathLike, most: int = LARGEST) -> Iterator[Path]:
     if path.suffix != archive.SUFFIX or not path.is_file():
         yield path
         return
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, named(path, Path(scratch) / "bundle"):
         unpack_checked(path, Path(scratch) / "bundle", most)
         yield Path(scratch) / "bundle"
+
+
+@contextlib.contextmanager
+def named(source: str | os.PathLike, *places: Path) -> Iterator[None]:
+    """In a UserError of the block, the source in the place of the scratch folders that hold it."""
+    try:
+        yield
+    except UserError as error:
+        said = str(error)
+        for place in places:
+            said = said.replace(str(place), str(source))
+        raise UserError(said) from None
