@@ -232,6 +232,25 @@ def test_bad_files_are_told_in_one_line(tmp_path, model, text, words):
     assert "given.csv" in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Time,JawOpen\n0,0\nnan,0\n", "'nan' is no timecode"),
+        ("Time,JawOpen\n0,0\n1e300,0\n", "'1e300' is no timecode"),
+        (f"Timecode,JawOpen\n{'9' * 400}:00:00:00,0\n0:0:0:1,0\n", "is no timecode"),
+        ("Time,JawOpen\n0,0\n0.01,0\n0.02,0\n900000000,0\n", "cut it"),
+        ("Timecode,JawOpen\n00:00:00:00,0\n00:00:00:9999999,0\n", "frames a second"),
+        ("Timecode,JawOpen\n00:00:00:00,0\n9999:00:00:01,0\n", "cut it"),
+        ("JawOpen," + ",".join(f"c{i}" for i in range(5000)) + "\n0\n", "5001 columns"),
+        ("JawOpen\n" + "1" * 200_000 + "\n", "field larger than field limit"),
+        ("JawOpen\n1e400\n", "'1e400' is no number"),
+    ],
+)
+def test_absurd_files_are_told_before_they_take_memory(tmp_path, model, text, words):
+    with pytest.raises(UserError, match=words):
+        read_text(tmp_path, model, text)
+
+
 def test_no_file_and_no_text(tmp_path, model):
     with pytest.raises(UserError, match="no such file"):
         read_csv(tmp_path / "none.csv", model)

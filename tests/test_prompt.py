@@ -6,6 +6,8 @@ from safetensors.numpy import save_file
 
 from vast_jax.face.model import load_face_model
 from vast_jax.prompt import Prompt, load_style, read_prompt, save_style
+from vast_jax.share.packing import pack
+from vast_jax.strict import read_safetensors
 from vast_jax.types import UserError
 
 FACE, ACOUSTIC = SimpleNamespace(hash="face"), SimpleNamespace(hash="acoustic")
@@ -69,4 +71,49 @@ def test_curves_are_a_prompt_without_sound(tmp_path):
     save_style(tmp_path / "a.style", prompt)
     np.testing.assert_allclose(
         read_prompt(tmp_path / "a.style", model, ACOUSTIC).expression, prompt.expression, atol=1e-3
+    )
+
+
+def resaved(path, change):
+    """A style file with its arrays and notes changed, but not the hash among them."""
+    arrays, notes = read_safetensors(path)
+    change(arrays, notes)
+    save_file(arrays, path, metadata=notes)
+
+
+def one_value(arrays, notes):
+    arrays["ppg"][3, 5] += 0.01
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (one_value, "sha256 differs"),
+        (lambda arrays, notes: notes.update(source="somebody else"), "sha256 differs"),
+        (lambda arrays, notes: notes.pop("source"), "not a style file"),
+        (lambda arrays, notes: arrays.update(more=arrays["ppg"]), "other arrays"),
+        (lambda arrays, notes: arrays.update(ppg=arrays["ppg"][:, :40]), "40 phones"),
+        (lambda arrays, notes: arrays.update(ppg=arrays["ppg"].astype(np.float64)), "other arrays"),
+        (lambda arrays, notes: arrays.update(expression=arrays["expression"][:0], ppg=arrays["ppg"][:0]), "unequal"),
+        (lambda arrays, notes: arrays["expression"].__setitem__((0, 0), np.nan), "not finite"),
+    ],
+)
+def test_a_style_file_that_is_not_as_it_was_saved_is_refused(tmp_path, prompt, change, said):
+    save_style(tmp_path / "a.style", prompt)
+    resaved(tmp_path / "a.style", change)
+    with pytest.raises(UserError, match=f"a.style: .*{said}"):
+        load_style(tmp_path / "a.style")
+
+
+def test_a_style_file_of_before_there_were_hashes_is_read(tmp_path, prompt):
+    save_style(tmp_path / "a.style", prompt)
+    resaved(tmp_path / "a.style", lambda arrays, notes: (notes.pop("sha256"), one_value(arrays, notes)))
+    assert load_style(tmp_path / "a.style").source == "somebody.mp4"
+
+
+def test_a_bundle_of_a_style_is_a_prompt(tmp_path, prompt):
+    save_style(tmp_path / "a.style", prompt)
+    pack(tmp_path / "a.style", tmp_path / "bundle", "CC0")
+    np.testing.assert_array_equal(
+        read_prompt(tmp_path / "bundle", FACE, ACOUSTIC).expression, load_style(tmp_path / "a.style").expression
     )

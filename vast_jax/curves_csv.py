@@ -190,7 +190,7 @@ def _times(path: Path, cells: list[str], lines: list[int], say) -> tuple[np.ndar
             if smpte and match is None:
                 raise ValueError
             hours, minutes, seconds, frame = map(float, match.groups()) if smpte else (0, 0, float(cell), 0)
-            if not max(abs(hours), abs(minutes), abs(seconds), frame) < LATEST:  # nor is NaN
+            if not all(abs(number) < LATEST for number in (hours, minutes, seconds, frame)):  # nor is NaN
                 raise ValueError
         except ValueError:
             raise UserError(f"{path}, line {line}: '{cell}' is no timecode HH:MM:SS:FF, nor seconds") from None

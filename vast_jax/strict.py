@@ -10,6 +10,7 @@ import math
 import os
 import re
 import struct
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -216,5 +217,10 @@ def _npy(file: io.BufferedIOBase, size: int, values: bool) -> tuple[Layout, np.n
     if not values:
         return Layout(dtype, shape), None
     order = "F" if b"True" in match[0] else "C"
-    flat = np.frombuffer(file.read(), dtype)
+    data = file.read()
+    if dtype.kind == "U":
+        codes = np.frombuffer(data, "<u4")
+        if ((codes > sys.maxunicode) | (codes >> 11 == 0x1B)).any():  # no character, or half of a surrogate pair
+            raise ValueError("text that is none")
+    flat = np.frombuffer(data, dtype)
     return Layout(dtype, shape), np.array(flat.reshape(shape, order=order))

@@ -1,10 +1,12 @@
 import dataclasses
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vast_jax.data import builders
 from vast_jax.data.clips import Clip, decode_jpeg, encode_jpeg, load_clip, save_clip
@@ -61,6 +63,52 @@ def test_a_staged_clip_comes_back(tmp_path):
     clip = make_clip("a/b/c")
     save_clip(tmp_path / "clip", clip)
     assert_same(load_clip(tmp_path / "clip"), clip)
+
+
+def restaged(folder, **changes):
+    """A staged clip with arrays changed (None: left out)."""
+    with np.load(folder / "clip.npz", allow_pickle=False) as file:
+        arrays = dict(file) | changes
+    np.savez(folder / "clip.npz", **{name: array for name, array in arrays.items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ends": np.array([3, 2, 1])}, "holds no clip"),
+        ({"ends": None}, "holds no clip"),
+        ({"ends": np.zeros(0, int)}, "holds no clip"),
+        ({"more": np.zeros(3)}, "holds no clip"),
+        ({"track_rotation": np.zeros((1, 3))}, "holds no clip"),
+        ({"track_valid": np.ones(5, int)}, "holds no clip"),
+        ({"track_focal": np.array(1e9)}, "holds no clip"),
+        ({"track_focal": np.array(np.nan)}, "not finite"),
+        ({"name": np.array(3)}, "holds no clip"),
+        ({"ppg": np.zeros((10**4, 41), np.float32)}, "holds no clip"),
+    ],
+)
+def test_a_clip_that_is_none_is_refused(tmp_path, changes, said):
+    save_clip(tmp_path / "clip", make_clip("a/b/c"))
+    restaged(tmp_path / "clip", **changes)
+    with pytest.raises(UserError, match=rf"clip\.npz:? .*{said}"):
+        load_clip(tmp_path / "clip")
+
+
+def test_pictures_cut_off_or_of_another_kind_are_refused(tmp_path):
+    clip = make_clip("a/b/c")
+    save_clip(tmp_path / "clip", clip)
+    pictures = tmp_path / "clip" / "frames.bin"
+    pictures.write_bytes(pictures.read_bytes()[:-1])
+    with pytest.raises(UserError, match="of another size than its clip says"):
+        load_clip(tmp_path / "clip")
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(png, "png")
+    huge = bytearray(clip.jpegs[0])
+    at = huge.index(b"\xff\xc0") + 5
+    huge[at : at + 4] = b"\xff\xff\xff\xff"  # 65535 pixels a side
+    for encoded in (png.getvalue(), clip.jpegs[0][:200], bytes(huge)):
+        with pytest.raises(UserError, match="a picture of the clip cannot be decoded"):
+            decode_jpeg(encoded)
 
 
 def test_a_stream_that_fits_not_its_track_leaves_nothing(tmp_path):

@@ -123,12 +123,7 @@ def load_clip(directory: str | os.PathLike) -> Clip:
     directory = Path(directory)
     arrays = read_npz(directory / _ARRAYS)
     _check_arrays(arrays, directory / _ARRAYS)
-    try:
-        value = {key: array if array.ndim else array.item() for key, array in arrays.items()}
-        for text in (item for item in value.values() if isinstance(item, str)):
-            text.encode("utf-8")
-    except ValueError:
-        raise UserError(f"{directory / _ARRAYS} holds text that is none: copy or export it again") from None
+    value = {key: array if array.ndim else array.item() for key, array in arrays.items()}
     ends = value.pop("ends")
     size = size_of(directory / _PICTURES)
     if not ((np.diff(ends, prepend=0) > 0).all() and ends[-1] == size):
