@@ -74,6 +74,17 @@ def test_damage_is_told(tmp_path, damage, said):
         checkpoint.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["config", "figures"])
+def test_a_card_that_lacks_a_field_has_it_empty_and_one_of_another_type_is_none(tmp_path, name):
+    card = write(tmp_path).with_suffix(".json")
+    whole = json.loads(card.read_text())
+    card.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+    assert checkpoint.load(tmp_path)[1][name] == {}
+    card.write_text(json.dumps(whole | {name: [1]}))
+    with pytest.raises(UserError, match="is not a card"):
+        checkpoint.load(tmp_path)
+
+
 def test_missing(tmp_path):
     with pytest.raises(UserError, match="no such file or folder"):
         checkpoint.load(tmp_path / "absent")

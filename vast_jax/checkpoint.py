@@ -152,7 +152,7 @@ def read_card(path: Path) -> dict[str, Any]:
     whole = all(isinstance(card.get(name, ""), str | None) for name in texts)
     if not whole or not card.get("sha256") or not all(isinstance(card.get(n, {}), dict) for n in ("config", "figures")):
         raise UserError(f"{card_path} is not a card of weights: copy or export it again")
-    return card
+    return {"config": {}, "figures": {}} | card
 
 
 def load_part(path: str | os.PathLike, part: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

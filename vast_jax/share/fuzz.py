@@ -75,7 +75,9 @@ class Fuzzer:
             else:
                 alone = bool(self.bare) and way < 0.55
                 what, files = damaged(rng, self.bare if alone else self.files, self.trap)
-                sealed = not alone and rng.random() < 0.5 and self._seal(files)
+                sealed = not alone and rng.random() < 0.5
+                if sealed:
+                    self._seal(files)
                 for name, content in files.items():
                     (where / name).parent.mkdir(parents=True, exist_ok=True)
                     (where / name).write_bytes(content)
@@ -85,8 +87,8 @@ class Fuzzer:
             readers: dict[str, Callable[[], Any]] = {
                 "verify": lambda: verify(where, self.here, LARGEST) and self._content(find(opened(where, cache))),
                 "loader": lambda: self._content(find(opened(where, cache))),
+                "inspect": lambda: (lines(about(find(opened(where, cache))), "."), self.intact)[1],
             }
-            readers["inspect"] = lambda: (lines(about(find(opened(where, cache))), "."), self.intact)[1]
             ends = {name: self._end(reader, sealed) for name, reader in readers.items()}
         bad = {name: end for name, end in ends.items() if end not in (REFUSED, HARMLESS, ANOTHER)}
         if self.trap.exists():
@@ -121,17 +123,16 @@ class Fuzzer:
         load(bundle, self.here)
         return checkpoint.load(bundle.main)
 
-    def _seal(self, files: Files) -> bool:
-        """Gives card and manifest the hashes that the files have now; whether that could be done."""
+    def _seal(self, files: Files) -> None:
+        """Gives card and manifest the hashes that the files have now; a card that is none any more stays as it is."""
         card = self.main.rpartition(".")[0] + ".json"
         if self.main in files and card in files:
             try:
                 told = json.loads(files[card])
                 told["sha256"] = hashlib.sha256(files[self.main]).hexdigest()
-                text = json.dumps(told).encode()
+                files[card] = json.dumps(told).encode()
             except (ValueError, TypeError, RecursionError):
-                text = files[card]
-            files[card] = text
+                pass
         manifest = json.loads(self.files[MANIFEST])
         listed = {name: content for name, content in files.items() if name != MANIFEST}
         manifest["files"] = {
@@ -139,7 +140,6 @@ class Fuzzer:
             for name, content in listed.items()
         }
         files[MANIFEST] = json.dumps(manifest).encode()
-        return True
 
 
 def fuzz(source: Path, count: int, seed: int = 0, say: Callable[[str], object] = lambda line: None) -> str:
