@@ -10,7 +10,7 @@ from vast_jax.share.packing import pack
 from vast_jax.strict import read_safetensors
 from vast_jax.types import UserError
 
-FACE, ACOUSTIC = SimpleNamespace(hash="face"), SimpleNamespace(hash="acoustic")
+FACE, ACOUSTIC = SimpleNamespace(hash="face", expression_names=range(52)), SimpleNamespace(hash="acoustic")
 
 
 @pytest.fixture
@@ -41,6 +41,12 @@ def test_a_style_file_of_other_models_is_refused(tmp_path, prompt):
         read_prompt(tmp_path / "a.style", SimpleNamespace(hash="other"), ACOUSTIC)
     with pytest.raises(UserError, match="another acoustic model"):
         read_prompt(tmp_path / "a.style", FACE, SimpleNamespace(hash="other"))
+
+
+def test_parameters_are_those_of_the_face_model(tmp_path, prompt):
+    save_style(tmp_path / "a.style", prompt._replace(expression=prompt.expression[:, :51]))
+    with pytest.raises(UserError, match="not those of its face model"):
+        read_prompt(tmp_path / "a.style", FACE, ACOUSTIC)
 
 
 def test_without_speech_any_acoustic_model_will_do(tmp_path, prompt):

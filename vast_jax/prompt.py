@@ -63,6 +63,8 @@ def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: 
             raise UserError(f"{path}: made with another face model; make it again from the video with --save-style")
         if prompt.has_speech and prompt.acoustic_model != acoustic.hash:
             raise UserError(f"{path}: made with another acoustic model; make it again from the video with --save-style")
+        if prompt.expression.shape[1] != len(face_model.expression_names):
+            raise UserError(f"{path}: damaged style file: its parameters are not those of its face model")
         return prompt
     if path.suffix.lower() == ".csv":
         expression = read_csv(path, face_model).expression

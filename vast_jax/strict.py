@@ -175,15 +175,17 @@ def npz_layout(path: str | os.PathLike) -> dict[str, Layout]:
     return {name: layout for name, (layout, _) in _npz(path, False).items()}
 
 
-def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_npz(path: str | os.PathLike, most: int = LARGEST_FILE) -> dict[str, np.ndarray]:
     """The arrays of an uncompressed .npz. UserError: see `npz_layout`; damaged, or NaN or infinity in it."""
-    arrays = {name: array for name, (_, array) in _npz(path, True).items()}
+    arrays = {name: array for name, (_, array) in _npz(path, True, most).items()}
     refuse_non_finite(arrays, path)
     return arrays
 
 
-def _npz(path: str | os.PathLike, values: bool) -> dict[str, tuple[Layout, np.ndarray | None]]:
-    size, out = size_of(path), {}
+def _npz(
+    path: str | os.PathLike, values: bool, most: int = LARGEST_FILE
+) -> dict[str, tuple[Layout, np.ndarray | None]]:
+    size, out = size_of(path, most), {}
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

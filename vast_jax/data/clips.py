@@ -17,6 +17,7 @@ from vast_jax.types import FaceTrack, UserError
 
 JPEG_QUALITY = 95
 LARGEST_SIDE = 4096  # pixels
+_LARGEST = 1 << 36  # bytes: pictures are read one by one, and an hour of footage has gigabytes of them
 _ARRAYS, _PICTURES = "clip.npz", "frames.bin"
 
 
@@ -121,11 +122,11 @@ def save_clip(directory: str | os.PathLike, clip: Clip, frames: Iterable[bytes] 
 def load_clip(directory: str | os.PathLike) -> Clip:
     """The clip that `save_clip` wrote. UserError: missing, damaged, or not such a clip; the pictures are not read."""
     directory = Path(directory)
-    arrays = read_npz(directory / _ARRAYS)
+    arrays = read_npz(directory / _ARRAYS, _LARGEST)
     _check_arrays(arrays, directory / _ARRAYS)
     value = {key: array if array.ndim else array.item() for key, array in arrays.items()}
     ends = value.pop("ends")
-    size = size_of(directory / _PICTURES)
+    size = size_of(directory / _PICTURES, _LARGEST)
     if not ((np.diff(ends, prepend=0) > 0).all() and ends[-1] == size):
         raise UserError(f"{directory / _PICTURES} is of another size than its clip says: copy or export it again")
     track = FaceTrack(**{key: value.pop(f"track_{key}") for key in FaceTrack._fields})

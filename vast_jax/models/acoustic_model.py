@@ -158,9 +158,9 @@ class Recogniser:
         network = AcousticTransformer if config.pop("network", None) == "transformer" else AcousticModel
         module = model_config.build(network, config, path)
         model_config.check_constants(constants, {"mean": (MELS,), "std": (MELS,)}, path)
-        ahead = module.ahead if isinstance(module, AcousticTransformer) else module.ahead or module.dilations
-        lengths_fit = isinstance(module, AcousticTransformer) or len(ahead) == len(module.dilations)
-        if module.classes - len(PHONES) not in (0, 1) or not lengths_fit or not constants["std"].all():
+        ahead = None if network is AcousticTransformer else module.ahead
+        misfit = ahead is not None and len(ahead) != len(module.dilations)
+        if misfit or module.classes - len(PHONES) not in (0, 1) or not constants["std"].all():
             raise UserError(f"{path}: its card or constants are those of no acoustic model here; train it again")
         out = cls(module, params, constants, card["sha256"])
         out.card = card

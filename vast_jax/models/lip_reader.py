@@ -162,7 +162,7 @@ class LipReader:
         params, _, card = checkpoint.load_part(path, "lipreader")
         module = model_config.build(LipNet, card["config"], path)
         if module.words != len(WORDS) + 1 or len(module.channels) != 3:
-            raise UserError(f"{path}: reads {module.words - 1} words, needed {len(WORDS)}; train it again")
+            raise UserError(f"{path}: its card describes no lip reader of {len(WORDS)} words; train it again")
         return cls(module, params, card)
 
     def log_probabilities(self, mouths: np.ndarray) -> np.ndarray:

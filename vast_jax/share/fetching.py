@@ -177,7 +177,9 @@ def _from_hub(source: str, got: Path, most: int) -> Path:
             raise UserError(f"{source} is larger than {most} bytes (--largest)")
         for file in wanted:
             huggingface_hub.hf_hub_download(name, file, revision=told.sha, local_dir=got)
-    except (OSError, ValueError) as error:  # its own errors are of these kinds
+    except UserError:
+        raise
+    except Exception as error:  # its own, and those of what it sends its requests with, which changed over time
         raise UserError(f"{source} cannot be fetched ({' '.join(str(error).split())[:200]})") from None
     shutil.rmtree(got / ".cache", ignore_errors=True)
     return got / packed[0] if packed else got
