@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vast_jax import avatar, checkpoint
+from vast_jax.audio import load_acoustic
 from vast_jax.data.clips import decode_jpeg
 from vast_jax.errors import UserError
 from vast_jax.face.model import FaceModel, load_face_model
@@ -26,11 +27,7 @@ class Here(NamedTuple):
 
 def models_in_use(face_model: Path | None = None, acoustic_model: str | None = None) -> Here:
     """The face and acoustic model to verify against; None: the shipped ones."""
-    return Here(load_face_model(face_model), acoustic_model_of(acoustic_model))
-
-
-def acoustic_model_of(path: str | None) -> acoustic_model.Recogniser:
-    return acoustic_model.Recogniser.load(path)
+    return Here(load_face_model(face_model), load_acoustic(acoustic_model))
 
 
 def verify(source: str | os.PathLike, here: Here, most: int) -> list[str]:
