@@ -9,6 +9,7 @@ from vast_jax import label
 from vast_jax.audio import PHONES, SILENCE, fit, video_frames
 from vast_jax.data import alignment
 from vast_jax.data.labels import UNLABELLED, Utterance, read, read_phones, said, write
+from vast_jax.data.splits import is_held_out
 from vast_jax.data.transcripts import grid_words, read_transcripts, words_of
 from vast_jax.media import read_speech
 from vast_jax.types import UserError
@@ -50,6 +51,17 @@ def test_recordings(tmp_path):
     for path in (tmp_path / "none", tmp_path / "b.txt"):
         with pytest.raises(UserError):
             label.recordings((path,))
+
+
+def test_speakers_of_a_corpus_as_unpacked(tmp_path):
+    for speaker in ("s1", "s2"):
+        folder = tmp_path / speaker / "video" / "mpg_6000"
+        folder.mkdir(parents=True)
+        (folder / "bbaz7a.mpg").touch()
+    found = label.of_corpus("grid", (tmp_path,))
+    assert [recording.corpus for recording in found] == ["s1", "s2"]
+    assert found[0].words == ["bin", "blue", "at", "zed", "seven", "again"]
+    assert [is_held_out(str(recording.path)) for recording in found] == [True, False]
 
 
 def test_words_outside_the_dictionary_are_pronounced():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vast_jax import audio, media
-from vast_jax.types import UserError
+from vast_jax.types import Segment, UserError
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -236,6 +236,28 @@ def test_speech_of_any_file_is_the_same_and_in_time(tmp_path, name, options):
     ppg = [audio.load_acoustic()(speech, 175) for speech in (original, back)]
     narrow = "8000" in options or "11025" in options  # without half of the spectrum
     assert (ppg[0].argmax(-1) == ppg[1].argmax(-1)).mean() > (0.85 if narrow else 0.95)
+
+
+@pytest.mark.parametrize("fps", [25, 30])
+def test_a_segment_is_what_the_whole_shows_and_says_there(tmp_path, fps):
+    path, noise = tmp_path / "long.mp4", tmp_path / "noise.wav"
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=6:r=16000:seed=1", noise)
+    testsrc = ("-f", "lavfi", "-i", f"testsrc2=d=6:r={fps}:s=64x48", "-i", noise)
+    ffmpeg(*testsrc, "-c:v", "libx264", "-g", 50, "-bf", 2, "-pix_fmt", "yuv420p", "-c:a", "aac", path)
+    whole, speech = np.stack(list(media.read_frames(path))), media.read_speech(path)
+    for start, stop in ((0.0, 1.0), (2.04, 4.0), (5.0, 9.0)):
+        part = Segment(path, start, stop)
+        first, last = round(25 * start), min(round(25 * stop), 150)
+        assert media.probe(part).frames == last - first
+        seen, expected = np.stack(list(media.read_frames(part))), whole[first:last]
+        assert len(expected) <= len(seen) <= last - first  # a file's last frame may be held for one more
+        np.testing.assert_array_equal(seen[: len(expected)], expected)
+        heard, expected = media.read_speech(part), speech[640 * first : 640 * last]
+        assert abs(len(heard) - len(expected)) <= 1100  # AAC ends in whole blocks
+        common = slice(200, min(len(heard), len(expected)) - 200)
+        assert np.corrcoef(heard[common], expected[common])[0, 1] > 0.99
+    with pytest.raises(UserError, match=r"long\.mp4 from 7\.00 to 8\.00 s: the file ends at 6"):
+        media.probe(Segment(path, 7, 8))
 
 
 def test_bad_files_are_named(tmp_path):

@@ -11,8 +11,10 @@ import pytest
 from vast_jax import media
 from vast_jax import prepare as command
 from vast_jax.data import footage
-from vast_jax.data.footage import clip_name, find_videos, person_of, video_of
+from vast_jax.data.names import clip_name, find_videos, person_of, video_of
 from vast_jax.data.pipeline import open_clips
+from vast_jax.data.quality import Quality
+from vast_jax.data.splits import is_held_out
 from vast_jax.data.tracking_check import Residual
 from vast_jax.prepare import Options, prepare
 from vast_jax.types import FaceTrack, UserError
@@ -68,15 +70,16 @@ def tracker(monkeypatch):
     tracked = []
 
     def track_all(path, model, landmarker=None, face="largest"):
-        tracked.append(path.stem)
-        if "nobody" in path.stem:
+        stem = media.file_of(path).stem
+        tracked.append(stem)
+        if "nobody" in stem:
             raise UserError(f"no face in {path}")
-        if "odd" in path.stem:
+        if "odd" in stem:
             raise ZeroDivisionError("a bug")
         frames = list(media.read_frames(path))
-        size = FRAMES if path.stem in ("cuts", HELD_OUT) else len(frames)
+        size = FRAMES if stem in ("cuts", HELD_OUT) else len(frames)
         starts = range(0, len(frames), size)
-        found = Stretches(stretch(frames[i : i + size], i, path.stem, model) for i in starts)
+        found = Stretches(stretch(frames[i : i + size], i, stem, model) for i in starts)
         found.source_frames = len(frames)
         found.breaks = tuple(f"cut at {i / 25:.2f} s" for i in starts[1:])
         return found
@@ -107,6 +110,7 @@ def tracker(monkeypatch):
     monkeypatch.setattr(footage, "_landmarker", lambda: None)
     monkeypatch.setattr(footage, "overlay", lambda track, frames, model, indices: frames[0])
     monkeypatch.setattr(footage, "residual", residual_of)
+    monkeypatch.setattr(footage, "quality", lambda clip: Quality(0, 2.0, 0.25))
     footage._acoustic.cache_clear()
     for module in (footage, command):
         monkeypatch.setattr(module, "load_face_model", load_face_model)
@@ -161,7 +165,9 @@ def test_the_report_tells_all(tmp_path, tracker, video):
     # 12 of each but the odd one, which was not read
     assert figures["tracked"] == pytest.approx(22 / 36) and figures["milliseconds_a_frame"]["landmarks"] > 0
     text = (out / "report.md").read_text()
-    assert "61.11%" in text and "| gap | 0.00 | 12 | 10 | 0.50 | 0.40 | 0 to 0 | 2 frames without" in text
+    assert (
+        "61.11%" in text and "| gap | 0.00 | 12 | 10 | 0.50 | 0.40 | 0 to 0 | 0 | 2 | 0.25 | 2 frames without" in text
+    )
     assert "**dropped** grid/s1/odd" in text
     assert (out / "report" / "grid+s1.jpg").stat().st_size > 500
     assert not any(clip.ppg.any() or clip.ppg_hash for clip in open_clips(out))
@@ -256,6 +262,8 @@ def test_goes_on_where_it_was_interrupted(tmp_path, tracker, video, monkeypatch)
         run(tmp_path, one, two)
     out = run(tmp_path, one, two)
     assert tracker == ["one", "two"] and len(open_clips(out)) == 2
+    lines = json.loads((out / "report.json").read_text())["clips"]
+    assert lines["grid/s1/one"]["frames"] == FRAMES  # what the first run found of it was kept with it
 
 
 def test_phone_posteriors_are_computed_later_without_tracking(tmp_path, tracker, video):
@@ -299,6 +307,50 @@ def test_two_videos_of_one_name(tmp_path, tracker, video):
     lines = json.loads((out / "report.json").read_text())["clips"]
     assert lines["grid/s1/one"]["kept"] and "same name as" in lines["grid/s1/one.mkv"]["reason"]
     assert len(open_clips(out)) == 1
+
+
+def test_parts_of_a_long_video_by_the_list_of_a_corpus(tmp_path, tracker, video):
+    source = video("obama/Radio1", frames=60)
+    root = source.parents[1]
+    (root / "RD_annotion_time.txt").write_text("Radio1.mp4 00:00-00:01 00:01-00:02\nRadio2.mp4 00:03-00:09\n")
+    out = run(tmp_path, root, corpus="hdtf")
+    side = "held_out" if is_held_out("hdtf/Radio/RD_Radio1_0") else "train"
+    clips, whole = open_clips(out, side), media.read_speech(source)
+    assert clips.names == ["hdtf/Radio/RD_Radio1_0", "hdtf/Radio/RD_Radio1_1"]
+    assert {(clip.person, len(clip)) for clip in clips} == {("Radio", 25)}
+    for start, clip in zip((0, 25), clips, strict=True):
+        assert np.abs(clip.frame(3).astype(int) - min(10 * (start + 3), 250)).max() <= 4
+        assert np.abs(clip.speech - whole[start * 640 : (start + 25) * 640]).max() < 1e-3
+    lines = json.loads((out / "report.json").read_text())["clips"]
+    assert "is not below" in lines["hdtf/Radio/RD_Radio2_0"]["reason"]
+    assert (out / "corpora" / "hdtf").is_dir()
+    run(tmp_path, root, corpus="hdtf", only=("*_1",))
+    assert len(tracker) == 2  # not again: the file and the times are the same
+    with pytest.raises(UserError, match="takes one folder"):
+        run(tmp_path, root, root, corpus="hdtf")
+
+
+def test_sound_beside_a_video_without_any(tmp_path, tracker, video):
+    folder = "mead/M003/video/front/sad/level_1"
+    source = video(f"{folder}/001", sound=False)
+    sound = source.parents[4] / "audio" / "sad" / "level_1" / "001.m4a"
+    sound.parent.mkdir(parents=True)
+    media.write_video(tmp_path / "heard.mp4", [np.zeros((48, 64, 3), np.uint8)], (64, 48), (np.full(8000, 0.1), 16000))
+    (tmp_path / "heard.mp4").rename(sound)
+    out = run(tmp_path, tmp_path / "grid" / "mead", corpus="mead")
+    (clip,) = open_clips(out)
+    assert clip.name == "mead/M003/front_sad_level_1_001" and clip.has_speech and clip.ppg.any()
+
+
+def test_doubtful_clips_are_listed_not_dropped(tmp_path, tracker, video, monkeypatch):
+    monkeypatch.setattr(footage, "quality", lambda clip: Quality(4, 2.0, 0.25))
+    out = run(tmp_path, video("s1/one"))
+    line = json.loads((out / "report.json").read_text())["clips"]["grid/s1/one"]
+    assert (line["sync_offset"], line["sync_confidence"], line["sharpness"]) == (4, 2.0, 0.25)
+    assert line["kept"] and "the sound is 4 frames late" in line["faults"]
+    assert "- **doubtful** grid/s1/one: the sound is 4 frames late" in (out / "report.md").read_text()
+    out = run(tmp_path / "unscored", video("s1/two"), score=False)
+    assert not json.loads((out / "report.json").read_text())["clips"]["grid/s1/two"]["faults"]
 
 
 def test_names_and_people(tmp_path):

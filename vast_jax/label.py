@@ -1,13 +1,14 @@
 """Labels speech with phones, 50 a second, to train the acoustic model: forced alignment of what was said.
 
-    python -m vast_jax.label SPEECH... --out DIR [--transcripts FILE...] [--whisper MODEL] [--workers 2] [--no-align]
+    python -m vast_jax.label SPEECH... --out DIR [--corpus grid] [--transcripts FILE...] [--whisper MODEL] [--workers 2]
 
 Needs the extra "label". Where a file of phones lies beside a recording (NAME.phn: first sample at 16 kHz, sample after
 the last, phone), as tools/make_speech.py writes it, the labels are read from there. Otherwise the words come from the
 transcripts (LibriSpeech's, as published, are found), from the file name where it is a GRID sentence (bbaf2n), or else
 from a Whisper model, and are aligned. Recordings that align badly are left out; how many of each corpus (folder), and
 why, is printed and kept in DIR/labelling.json. `data.splits` says which recordings are only for testing. Corpora may be
-labelled one by one, each into its own folder beside the others: train.py takes the folder that holds them all.
+labelled one by one, each into its own folder beside the others: train.py takes the folder that holds them all. With
+--corpus the folders are that corpus as it is unpacked (docs/corpora.md), whose speakers GRID's file names do not tell.
 """
 
 import functools
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import tyro
@@ -24,6 +25,7 @@ import tyro
 from vast_jax import cli
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
 from vast_jax.data.alignment import NEEDS_EXTRA, Aligner, pronounce
+from vast_jax.data.corpora import CORPORA
 from vast_jax.data.labels import SPLITS, UNLABELLED, Utterance, read_phones, said, write
 from vast_jax.data.splits import is_held_out
 from vast_jax.data.transcripts import grid_words, read_transcripts, words_of
@@ -41,6 +43,7 @@ class Arguments:
 
     speech: tyro.conf.Positional[tuple[Path, ...]]  # audio or video files, or folders of them
     out: Path  # folder of the dataset, replaced as a whole
+    corpus: Literal["grid", "librispeech"] | None = None  # SPEECH holds this corpus as it is unpacked
     transcripts: tuple[Path, ...] = ()  # lines "name text" or "name|text"; a third field, if any, is the text to use
     whisper: Annotated[Path | None, tyro.conf.arg(metavar="MODEL")] = None  # CTranslate2 folder, for all other speech
     align: bool = True  # without: only what was said is kept, to train by CTC (configs/acoustic_ctc.py)
@@ -104,6 +107,15 @@ def recordings(
     ]
 
 
+def of_corpus(corpus: str, folders: Sequence[Path]) -> list[Recording]:
+    """The recordings of a corpus as it is unpacked. UserError: it is not in these folders."""
+    listed = [recording for folder in folders for recording in CORPORA[corpus](folder).recordings]
+    return [
+        Recording(path=r.source, corpus=r.name.split("/")[1], words=grid_words(r.source.stem) or words_of(r.text))
+        for r in listed
+    ]
+
+
 class Labelled(NamedTuple):
     """What became of a recording."""
 
@@ -163,7 +175,11 @@ def label(arguments: Arguments) -> dict[str, dict[str, float]]:
     UserError: nothing could be labelled; files are missing or of another form.
     """
     sides: dict[str, list[Recording]] = {split: [] for split in SPLITS}
-    for recording in recordings(arguments.speech, read_transcripts(arguments.transcripts)):
+    if arguments.corpus:
+        found = of_corpus(arguments.corpus, arguments.speech)
+    else:
+        found = recordings(arguments.speech, read_transcripts(arguments.transcripts))
+    for recording in found:
         sides[SPLITS[is_held_out(str(recording.path))]].append(recording)
     _labeller(arguments.whisper, arguments.align)  # what is missing is said at once
     report: dict[str, Counter] = {}

@@ -16,7 +16,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from vast_jax.files import atomic_path
-from vast_jax.types import UserError
+from vast_jax.types import Segment, Source, UserError
 
 FPS = 25  # frames a second of everything inside the project
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
@@ -42,8 +42,13 @@ class VideoInfo(NamedTuple):
     stretched: bool  # whether the stored pixels are not square; they are in width and height
 
 
-def probe(path: str | os.PathLike) -> VideoInfo:
-    """Reads a video's header. UserError: missing, empty, unreadable, or without a picture."""
+def file_of(source: Source) -> Path:
+    """The file that a source is, or is a part of."""
+    return source.path if isinstance(source, Segment) else Path(source)
+
+
+def probe(path: Source) -> VideoInfo:
+    """Reads a video's header. UserError: missing, empty, unreadable, no picture, or it ends before its segment."""
     header = _header(path)
     video = re.search(r"Stream #.*?: Video: (?!.*attached pic).*", header)  # a picture of a song's cover is no video
     size = video and re.search(r"[ ,](\d{2,5})x(\d{2,5})(?: \[SAR (\d+):(\d+))?", video[0])
@@ -60,6 +65,10 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     rate = re.search(r"([\d.]+) fps", video[0]) or re.search(r"([\d.]+) tbr", video[0])
     clock = re.search(r"Duration: (\d+):(\d+):([\d.]+)", header)
     duration = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else None
+    if isinstance(path, Segment) and duration:
+        if path.start >= duration:
+            raise UserError(f"{path}: the file ends at {duration:.2f} s; is it the one that the list is for?")
+        duration = min(path.stop, duration) - path.start
     frames = round(duration * FPS) if duration else None
     has_audio = "Audio:" in header
     return VideoInfo(width, height, float(rate[1]) if rate else FPS, frames, duration, has_audio, rotation, stretched)
@@ -82,7 +91,7 @@ def videos_in(folder: str | os.PathLike) -> dict[str, Path]:
 
 
 def read_frames(
-    path: str | os.PathLike, longest: int | None = None, region: tuple[int, int, int, int] | None = None
+    path: Source, longest: int | None = None, region: tuple[int, int, int, int] | None = None
 ) -> Iterator[np.ndarray]:
     """Streams a video's frames at exactly 25 fps in constant memory, rotation applied, pixels made square.
 
@@ -90,7 +99,9 @@ def read_frames(
     pixels inside the picture: only this part is read, in full size. Yields uint8 [H, W, 3] RGB.
     UserError: missing, empty, unreadable, or not one frame.
     """
-    command = [*_ffmpeg("-i", Path(path), "-map", "0:V:0", "-vf", _video_filter(probe(path), longest, region))]
+    command = [*_ffmpeg(*_input(path), "-map", "0:V:0", "-vf", _video_filter(probe(path), longest, region))]
+    if isinstance(path, Segment):  # at other rates the last frame may be held for one more
+        command += ["-frames:v", str(round((path.stop - path.start) * FPS))]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
@@ -141,7 +152,7 @@ def sound_of(path: str | os.PathLike) -> Sound:
     return Sound(Path(path), size // (4 * channels), rate)
 
 
-def read_speech(path: str | os.PathLike, rate: int = 16000, seconds: float | None = None) -> np.ndarray:
+def read_speech(path: Source, rate: int = 16000, seconds: float | None = None) -> np.ndarray:
     """The sound of any audio or video file: float32 [n] mono in [-1, 1] at `rate` Hz.
 
     seconds: only so much of it from the start. UserError: missing, empty, unreadable, or without an audio track.
@@ -149,7 +160,7 @@ def read_speech(path: str | os.PathLike, rate: int = 16000, seconds: float | Non
     return _read_audio(path, "-ac", "1", "-ar", str(rate), *_until(seconds))[0][:, 0]
 
 
-def native_audio(path: str | os.PathLike, seconds: float | None = None) -> tuple[np.ndarray, int]:
+def native_audio(path: Source, seconds: float | None = None) -> tuple[np.ndarray, int]:
     """The sound as recorded, or its first `seconds`: (float32 [n, channels] in [-1, 1], sample rate in Hz).
 
     UserError as `read_speech`.
@@ -244,7 +255,7 @@ def _saved(path: Path, samples: np.ndarray, rate: int) -> Sound:
     return Sound(path, len(samples), rate)
 
 
-def _read_audio(path: str | os.PathLike, *options: str) -> tuple[np.ndarray, int]:
+def _read_audio(path: Source, *options: str) -> tuple[np.ndarray, int]:
     """(float32 [n, channels], rate)."""
     with tempfile.TemporaryFile() as log:
         command = _audio_command(path, *options)
@@ -256,11 +267,11 @@ def _read_audio(path: str | os.PathLike, *options: str) -> tuple[np.ndarray, int
     return np.clip(samples.astype(np.float32), -1, 1).reshape(-1, channels), rate
 
 
-def _audio_command(path: str | os.PathLike, *options: str) -> list[str]:
+def _audio_command(path: Source, *options: str) -> list[str]:
     """ffmpeg's, that decodes a file's sound in the AU format, whose header survives a pipe."""
     if "Audio:" not in _header(path):
         raise UserError(f"{path} has no audio track: give a file with sound")
-    command = _ffmpeg("-i", Path(path), "-map", "0:a:0", "-vn", "-af", _AUDIO_FILTER, *options)
+    command = _ffmpeg(*_input(path), "-map", "0:a:0", "-vn", "-af", _AUDIO_FILTER, *options)
     return [*command, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
 
 
@@ -285,6 +296,14 @@ def _ffmpeg(*arguments) -> list[str]:
     return [imageio_ffmpeg.get_ffmpeg_exe(), *options, *map(_argument, arguments)]
 
 
+def _input(source: Source) -> list[str]:
+    """ffmpeg's options that open a source; it seeks to a segment, and decodes from the key frame before it only."""
+    times = (
+        ["-ss", f"{source.start:.3f}", "-t", f"{source.stop - source.start:.3f}"] if isinstance(source, Segment) else []
+    )
+    return [*times, "-i", _url(file_of(source))]
+
+
 def _argument(value) -> str:
     return _url(value) if isinstance(value, os.PathLike) else str(value)
 
@@ -301,7 +320,8 @@ def _require(path: str | os.PathLike) -> None:
         raise UserError(f"{path} is empty")
 
 
-def _header(path: str | os.PathLike) -> str:
+def _header(source: Source) -> str:
+    path = file_of(source)
     _require(path)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", _url(path)]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)

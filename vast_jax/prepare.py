@@ -6,38 +6,32 @@ videos to add them; what is prepared already is skipped, also after an interrupt
 """
 
 import os
-import shutil
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from vast_jax.audio import load_acoustic
 from vast_jax.cli import run
 from vast_jax.data import builders
-from vast_jax.data.clips import Clip
-from vast_jax.data.footage import (
-    Job,
-    Outcome,
-    clip_name,
-    find_videos,
-    person_of,
-    phone_posteriors,
-    prepare_video,
-    staged_clips,
-    video_of,
-)
+from vast_jax.data.corpora import FILMED
+from vast_jax.data.corpora.index import write_index
+from vast_jax.data.corpora.recording import Listing, Recording
+from vast_jax.data.footage import phone_posteriors, prepare_video
+from vast_jax.data.jobs import Job, Outcome
+from vast_jax.data.names import clip_name, find_videos, person_of, video_of
 from vast_jax.data.preparation_report import PICTURES, write_report
+from vast_jax.data.store import add_staged, staged_path, stored_clips
 from vast_jax.data.workers import run_jobs
 from vast_jax.face.following import check_choice
 from vast_jax.face.model import load_face_model
+from vast_jax.media import file_of
 from vast_jax.types import UserError
 
-_STAGING = ".staging"
 _DIED = "the process died with this video or one beside it (out of memory?): run again, with --workers 1"
 
 
@@ -48,9 +42,14 @@ class Options:
     out: Path
     """Folder of the data set; clips are added to what it holds."""
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VIDEO...")] = ()
-    """Videos, or folders of videos (searched at any depth)."""
+    """Videos, or folders of videos (searched at any depth); with --corpus, the folder of the corpus."""
+    corpus: Literal[FILMED] | None = None
+    """The folder holds this corpus as it is downloaded: docs/corpora.md says how it should look."""
+    only: tuple[str, ...] = ()
+    """Only clips whose name fits one of these shell patterns, such as 'mead/*/front_*'."""
     face: str = "largest"
-    """Which of several faces to follow: largest, central, left, right, or its number from left to right, from 0."""
+    """Which of several faces to follow: largest, central, left, right, its number from left to right, from 0, or the
+    one nearest to a point, such as 0.5,0.3 of the picture's width and height."""
     face_model: Path | None = None
     """Face model to fit (a head.npz); by default the one that comes with vast_jax."""
     person: str | None = None
@@ -59,6 +58,8 @@ class Options:
     """Acoustic model that computes the phone posteriors; by default the one that comes with vast_jax."""
     ppg: bool = True
     """Whether to compute phone posteriors now; --update-ppg does it later."""
+    score: bool = True
+    """Whether to measure how well lips and sound agree and how sharp the face is; doubtful clips are listed."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Videos prepared at the same time."""
     update_ppg: bool = False
@@ -113,67 +114,58 @@ def _prepare_videos(options: Options) -> list[Outcome]:
         folder = builders.folder_of(job.name)
         left[folder] -= 1
         if not left[folder]:  # a folder is usable as soon as it is done
-            _add_staged(options.out, folder)
+            add_staged(options.out, folder)
             write_report(options.out, [outcome for outcome in outcomes if builders.folder_of(outcome.name) == folder])
     return outcomes
 
 
 def _plan(options: Options) -> tuple[list[Job], list[Outcome]]:
-    """One job a video, folder by folder; and the videos refused because their name is taken."""
+    """One job a recording, folder by folder; and the recordings refused, with the reason."""
+    found = _recordings(options)
     jobs: dict[str, Job] = {}
-    refused = []
-    for source in find_videos(options.videos):
-        name = clip_name(source)
+    refused = [Outcome(name, "", reason=reason) for name, reason in found.left_out.items()]
+    for recording in found.recordings:
+        name, source = recording.name, recording.source
         if name in jobs:
-            refused.append(Outcome(name + source.suffix, str(source), reason=f"same name as {jobs[name].source}"))
+            refused.append(
+                Outcome(name + file_of(source).suffix, str(source), reason=f"same name as {jobs[name].source}")
+            )
             continue
         jobs[name] = Job(
             source=source,
             name=name,
-            person=options.person or person_of(name),
-            face=options.face,
+            person=options.person or recording.person,
+            face=recording.face or options.face,
+            sound=recording.sound,
             face_model=options.face_model,
             ppg=options.ppg,
             acoustic=options.acoustic,
-            staged=options.out / _STAGING / builders.folder_of(name) / name.split("/")[-1],
+            score=options.score,
+            staged=staged_path(options.out, name),
             pictures=options.out / PICTURES / builders.folder_of(name),
             known={},
         )
     known: dict[str, dict[str, str]] = {}
     for folder in dict.fromkeys(map(builders.folder_of, jobs)):
-        for clip in _stored(options.out / folder):
+        for clip in stored_clips(options.out / folder):
             known.setdefault(video_of(clip.name), {})[clip.name] = clip.fingerprint
     planned = [replace(job, known=known.get(name, {})) for name, job in jobs.items()]
     return planned, refused
 
 
-def _stored(folder: Path) -> list[Clip]:
-    """Clips of both splits of a folder, none where it does not exist."""
-    if not folder.is_dir():
-        return []
-    return [clip for split in builders.SPLITS for clip in builders.read_folder(folder, split)]
-
-
-def _add_staged(out: Path, folder: str) -> None:
-    """Moves the staged clips of a folder into its datasets; those of the same video are replaced."""
-    staging = out / _STAGING / folder
-    new = [clip for path in _finished(staging) for clip in staged_clips(path)]
-    if new:
-        videos = {video_of(clip.name) for clip in new}
-        old = [clip for clip in _stored(out / folder) if video_of(clip.name) not in videos]
-        builders.write_folder(out / folder, [*old, *new])
-    shutil.rmtree(staging, ignore_errors=True)
-    if (out / _STAGING).is_dir() and not any((out / _STAGING).iterdir()):
-        (out / _STAGING).rmdir()
-
-
-def _finished(staging: Path) -> list[Path]:
-    """Whole videos only: one that is being written has a name that starts with a dot."""
-    return [path for path in staging.iterdir() if not path.name.startswith(".")] if staging.is_dir() else []
+def _recordings(options: Options) -> Listing:
+    if options.corpus is None:
+        videos = find_videos(options.videos)
+        found = Listing([Recording(name, path, person_of(name)) for path in videos for name in [clip_name(path)]])
+    else:
+        if len(options.videos) != 1:
+            raise UserError(f"--corpus {options.corpus} takes one folder, that of the corpus")
+        found = write_index(options.corpus, options.videos[0], options.out)
+    return found.matching(options.only) if options.only else found
 
 
 def _warn_of_other_ppg(out: Path) -> None:
-    hashes = [clip.ppg_hash for folder in builders.folders(out) for clip in _stored(folder)]
+    hashes = [clip.ppg_hash for folder in builders.folders(out) for clip in stored_clips(folder)]
     if "" in hashes or len(set(hashes)) > 1:
         _say(f"some clips have phone posteriors of another acoustic model, or none: run --update-ppg --out {out}")
 
@@ -183,7 +175,7 @@ def _update_ppg(options: Options) -> None:
         start = time.perf_counter()
         clips = [
             replace(clip, ppg=ppg, ppg_hash=ppg_hash)
-            for clip in _stored(path)
+            for clip in stored_clips(path)
             for ppg, ppg_hash in [phone_posteriors(clip.speech_int16, clip.has_speech, len(clip), options.acoustic)]
         ]
         builders.write_ppg(path, clips)

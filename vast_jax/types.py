@@ -1,6 +1,8 @@
 """The few types that cross files."""
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -12,6 +14,20 @@ Array = Any  # numpy or JAX array
 Batch = Mapping[str, Array]  # always with "mask" where lengths differ
 Params = Mapping[str, Any]
 Metrics = Mapping[str, Array]
+
+
+class Segment(NamedTuple):
+    """A part of a long video, read without decoding what lies before it."""
+
+    path: Path
+    start: float  # seconds; at multiples of 1/25 the frames are those that the whole video gives there
+    stop: float  # seconds
+
+    def __str__(self) -> str:
+        return f"{self.path} from {self.start:.2f} to {self.stop:.2f} s"
+
+
+Source = str | os.PathLike | Segment  # what can be read as a video
 
 
 class FaceTrack(NamedTuple):

@@ -45,10 +45,14 @@ def test_the_choice_is_made_in_the_first_frame_that_shows_any():
         np.testing.assert_array_equal(found.seen, [False, True, True, True])
         assert all(abs(place - x) <= 2 for place in places(found)[1:])
     assert {*expected, "3"} == set(CHOICES)
+    for face, x in {"0.5,0.5": 62, "0.7,1": 100, "0,.5": 20}.items():  # near a point of the picture
+        assert all(abs(place - x) <= 2 for place in places(follow(script, face))[1:])
     with pytest.raises(UserError, match="there is no face 3: at most 3 at a time"):
         follow(script, "3")
     with pytest.raises(UserError, match="unknown face 'nicest': choose one of largest, central, left"):
         follow(script, "nicest")
+    with pytest.raises(UserError, match="unknown face '2,2'"):
+        follow(script, "2,2")
 
 
 def test_a_number_waits_for_the_frame_that_shows_so_many():

@@ -1,12 +1,10 @@
-"""From one video to its prepared clips; names, people and what can be wrong with them."""
+"""From one video to its prepared clips, and what can be wrong with them."""
 
 import functools
-import os
-import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,108 +12,19 @@ import numpy as np
 from vast_jax import audio, media
 from vast_jax.audio import load_acoustic
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
+from vast_jax.data.jobs import Job, Outcome
+from vast_jax.data.names import clip_names
+from vast_jax.data.quality import Quality, doubts, quality
+from vast_jax.data.store import outcomes_of, read_outcomes, staged_clips, write_outcomes
 from vast_jax.data.tracking_check import faults, residual, trusted, widest_mouth, yaw
 from vast_jax.face.landmarks import Landmarker
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.face.overlay import overlay
 from vast_jax.face.tracking import Crops, recipe, track_all
 from vast_jax.files import atomic_path, sha256
-from vast_jax.types import UserError
+from vast_jax.types import Segment, Source, UserError
 
-_SPEAKER_FOLDER = re.compile(r"(s|p|id)\d+|[MW]\d{3}")
 _NONE = np.zeros(0)
-_PART = re.compile(r"\.part\d+$")
-_PERSON_PREFIX = re.compile(r"(.+?)_(clip|level|front|talk)")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video to prepare."""
-
-    source: Path
-    name: str
-    person: str
-    face: str  # which of several faces, see face.following.follow_face
-    face_model: Path | None
-    ppg: bool
-    acoustic: Path | None
-    staged: Path  # folder to write the clips to
-    pictures: Path  # folder of the overlays to look at
-    known: dict[str, str]  # name -> fingerprint of the clips of this video that are prepared already
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a clip, or of a video that gave none: a line of the report."""
-
-    name: str
-    source: str
-    kept: bool = False
-    fresh: bool = False  # prepared now, not in an earlier run
-    reason: str = ""  # why it was dropped
-    source_frames: int = 0  # of the video at 25 fps
-    start: int = 0  # of the clip, in frames of the video
-    frames: int = 0  # of the clip: a stretch with the face, without a cut
-    tracked: int = 0  # frames of the clip in which the face was seen, and well fitted
-    residual: float = 0.0  # pixels of the crop, see tracking_check.residual
-    lips_residual: float = 0.0
-    yaw: tuple[float, float] = (0.0, 0.0)  # degrees, least and most
-    breaks: tuple[str, ...] = ()  # of the video: where it was split, what was left out, and why
-    milliseconds: dict[str, float] = field(default_factory=dict)  # a stage, all frames together
-    faults: tuple[str, ...] = ()  # of a clip that was kept
-
-    def line(self) -> dict:
-        return {key: value for key, value in asdict(self).items() if key not in ("name", "fresh")}
-
-
-def find_videos(paths: Iterable[Path]) -> list[Path]:
-    """Files as given, and all videos below folders, in order of their names, each once.
-
-    Raises:
-      UserError: a path does not exist, or a folder holds no video.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_file():
-            found[path.absolute()] = None
-            continue
-        if not path.is_dir():
-            raise UserError(f"{path} does not exist: give videos or folders of videos")
-        below = sorted(
-            p.absolute() for p in path.rglob("[!.]*") if p.suffix.lower() in media.VIDEO_SUFFIXES and p.is_file()
-        )
-        if not below:
-            raise UserError(f"no video below {path}: looked for {' '.join(sorted(media.VIDEO_SUFFIXES))}")
-        found.update(dict.fromkeys(below))
-    return list(found)
-
-
-def clip_name(path: Path) -> str:
-    """The last three parts of the absolute path, without suffix: "grid/s1/bbaz7a", however the video was given."""
-    path = Path(os.path.abspath(path)).with_suffix("")
-    return "/".join(path.relative_to(path.anchor).parts[-3:])
-
-
-def video_of(name: str) -> str:
-    """The name of the video that a clip is of: "talk/clip" for "talk/clip" and, one of several, "talk/clip.part02"."""
-    return _PART.sub("", name)
-
-
-def _clip_names(video: str, count: int) -> list[str]:
-    """One clip is named as its video is."""
-    width = max(2, len(str(count)))
-    return [video] if count == 1 else [f"{video}.part{number:0{width}d}" for number in range(1, count + 1)]
-
-
-def person_of(name: str) -> str:
-    """A guess at who is in a clip: the folder where it is a speaker's ("s1", "id00012", "M030"), else what stands
-    before "_clip", "_level", "_front" or "_talk" in the file's name, else the file's name: a person of its own.
-    """
-    *folders, stem = name.split("/")
-    if folders and _SPEAKER_FOLDER.fullmatch(folders[-1]):
-        return folders[-1]
-    prefix = _PERSON_PREFIX.match(stem)
-    return prefix[1] if prefix else stem
 
 
 def prepare_video(job: Job) -> list[Outcome]:
@@ -131,9 +40,10 @@ def prepare_video(job: Job) -> list[Outcome]:
 def _prepare(job: Job) -> list[Outcome]:
     model = load_face_model(job.face_model)
     info = media.probe(job.source)
-    fingerprint = sha256(f"{sha256(job.source)} {recipe(model)} {job.face}".encode())
-    known = job.known | {clip.name: clip.fingerprint for clip in staged_clips(job.staged)}
-    if done := sorted(name for name, other in known.items() if other == fingerprint):
+    fingerprint = sha256(f"{_content(job)} {recipe(model)} {job.face}".encode())
+    if {clip.fingerprint for clip in staged_clips(job.staged)} == {fingerprint}:
+        return read_outcomes(outcomes_of(job.staged))
+    if done := sorted(name for name, other in job.known.items() if other == fingerprint):
         return [Outcome(name, str(job.source), kept=True) for name in done]
     times: dict[str, float] = {}
     try:
@@ -141,8 +51,8 @@ def _prepare(job: Job) -> list[Outcome]:
             stretches = track_all(job.source, model, _landmarker(), face=job.face)
     except UserError as error:
         return [Outcome(job.name, str(job.source), reason=str(error), source_frames=info.frames or 0)]
-    signal, sound_fault = _sound(job.source, info.has_audio)
-    names, remaining, outcomes = iter(_clip_names(job.name, len(stretches))), iter(stretches), []
+    signal, sound_fault = _sound(job.source if info.has_audio else job.sound)
+    names, remaining, outcomes = iter(clip_names(job.name, len(stretches))), iter(stretches), []
     with atomic_path(job.staged) as staged:
         staged.mkdir()
         while True:
@@ -156,7 +66,25 @@ def _prepare(job: Job) -> list[Outcome]:
                 outcome = replace(outcome, faults=(*outcome.faults, sound_fault))
             outcomes.append(replace(outcome, source_frames=stretches.source_frames, breaks=stretches.breaks))
             times = {}  # the search for the face is counted with the first clip
+        write_outcomes(outcomes_of(staged), outcomes)
     return outcomes
+
+
+def _content(job: Job) -> str:
+    """Names what is read: the files by their hash, and the part of the video."""
+    hashes = [_file_hash(*_version(path)) for path in (media.file_of(job.source), job.sound) if path]
+    times = [job.source.start, job.source.stop] if isinstance(job.source, Segment) else []
+    return " ".join(map(str, [*hashes, *times]))
+
+
+def _version(path: Path) -> tuple[Path, int, int]:
+    state = path.stat()
+    return path, state.st_mtime_ns, state.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _file_hash(path: Path, _changed: int, _size: int) -> str:
+    return sha256(path)  # once for all parts of a long video
 
 
 def _prepare_clip(
@@ -176,6 +104,10 @@ def _prepare_clip(
     clip = replace(clip, track=track, speech_int16=speech, has_speech=has_speech, ppg=ppg, ppg_hash=ppg_hash)
     with _timed(times, "write"):
         save_clip(staged / stem, clip, map(encode_jpeg, crops))
+    found_quality = Quality()
+    if job.score:
+        with _timed(times, "score"):
+            found_quality = quality(load_clip(staged / stem))
     with _timed(times, "picture"):
         shown = [widest_mouth(track), int(errors.all.argmax())]
         job.pictures.mkdir(parents=True, exist_ok=True)
@@ -193,13 +125,9 @@ def _prepare_clip(
         lips_residual=float(np.median(errors.lips)),
         yaw=tuple(round(float(angle), 1) for angle in np.quantile(yaw(track), (0, 1))),
         milliseconds=times,
-        faults=(*found, *(() if has_speech else ("no sound",))),
+        **found_quality._asdict(),
+        faults=(*found, *doubts(found_quality), *(() if has_speech else ("no sound",))),
     )
-
-
-def staged_clips(staged: Path) -> list[Clip]:
-    """The clips that `prepare_video` has staged in this folder."""
-    return [load_clip(path) for path in sorted(staged.iterdir()) if path.is_dir()] if staged.is_dir() else []
 
 
 def phone_posteriors(
@@ -226,9 +154,9 @@ def _landmarker() -> Landmarker:
     return Landmarker()  # one a process, for it takes a while to start
 
 
-def _sound(source: Path, has_audio: bool) -> tuple[np.ndarray, str]:
+def _sound(source: Source | None) -> tuple[np.ndarray, str]:
     """float32 [n] mono, empty where there is no sound, and what is wrong with it."""
-    if has_audio:
+    if source is not None:
         try:
             return media.read_speech(source, audio.SAMPLE_RATE), ""
         except UserError as error:

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vast_jax.data.builders import folder_of
-from vast_jax.data.footage import Outcome, video_of
+from vast_jax.data.jobs import Outcome
+from vast_jax.data.names import video_of
 from vast_jax.files import atomic_path
 from vast_jax.media import FPS
 
@@ -20,7 +21,9 @@ _LEGEND = """
 Pixels are those of the 256x256 crop. A picture shows the frame with the mouth widest open and the
 one with the worst fit, and of each, from above: the crop; landmarks, detected green and fitted red;
 the fitted head; its face over the crop, where a wrong shape or pose shows. A cut may lead to another person: see the
-pictures of a video's parts. Frames that are not tracked (bridged, or a fit that stands out) are left out of training.
+pictures of a video's parts. "Late": by how many frames the sound is; "sync": how sure the lips are of it; "sharp": the
+face's CPBD. A doubtful clip is kept, and listed above its folder's table. Frames that are not tracked (bridged, or a
+fit that stands out) are left out of training.
 """
 
 
@@ -97,23 +100,29 @@ def _markdown(figures: dict[str, dict], by_folder: dict[str, dict[str, dict]]) -
         dropped = [f"- **dropped** {name}: {line['reason']}" for name, line in lines.items() if not line["kept"]]
         breaks = {video_of(name): line["breaks"] for name, line in lines.items() if line.get("breaks")}
         split = [f"- **split** {name}: {'; '.join(found)}" for name, found in breaks.items()]
-        text += [f"## {folder}", "", *dropped, *split, *([""] if dropped or split else []), *_clip_table(lines), ""]
+        doubtful = [
+            f"- **doubtful** {name}: {'; '.join(line['faults'])}" for name, line in lines.items() if line["faults"]
+        ]
+        listed = [*dropped, *split, *doubtful]
+        text += [f"## {folder}", "", *listed, *([""] if listed else []), *_clip_table(lines), ""]
     return "\n".join(text)
 
 
 def _clip_table(lines: dict[str, dict]) -> list[str]:
     """One row a kept clip."""
     rows = [
-        "| clip | from, s | frames | tracked | residual, px | lips | yaw, degrees | faults |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| clip | from, s | frames | tracked | residual, px | lips | yaw, degrees | late | sync | sharp | faults |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, line in lines.items():
         if line["kept"]:
             least, most = line.get("yaw", (0, 0))
+            found = (line.get(name) for name in ("sync_offset", "sync_confidence", "sharpness"))
+            scores = " | ".join("" if value is None else f"{value:g}" for value in found)
             rows.append(
                 f"| {name.split('/')[-1]} | {line.get('start', 0) / FPS:.2f} | {line['frames']} | {line['tracked']} "
                 f"| {line['residual']:.2f} | {line.get('lips_residual', 0):.2f} "
-                f"| {round(least)} to {round(most)} | {'; '.join(line['faults'])} |"
+                f"| {round(least)} to {round(most)} | {scores} | {'; '.join(line['faults'])} |"
             )
     return rows if len(rows) > 2 else []
 

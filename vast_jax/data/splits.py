@@ -2,8 +2,11 @@
 
 from pathlib import PurePath
 
+from vast_jax.files import sha256
+
 _PEOPLE = ("M030", "W009", "W023", "W036")  # of MEAD
 _VOICES = ("af_bella", "am_michael", "bf_emma", "bm_george")  # synthetic, of Kokoro
+_TEDHD_TEST = 68  # StyleAvatar, which made Ted-HD, trains on the speakers below this number
 _FOLDERS = ("emotion_silent", "silent")
 _LIBRISPEECH = {"test-clean", "test-other", "dev-clean", "dev-other"}  # its folders, as published
 _CLIPS = {
@@ -26,22 +29,40 @@ _GRID_S1 = frozenset(
 
 
 def is_held_out(path: str) -> bool:
-    """Whether the recording at `path` is kept for testing only: the file's name and its folder's tell.
+    """Whether the recording at `path` is kept for testing only: the file's name and its folders' tell.
 
-    `grid/s1`: every fifth clip; LibriSpeech: all below its test and development sets as published, and the folder
-    `librispeech`; synthetic voices and expressive clips: the voices, people, clips and folders named above. Anything
-    else is for training.
+    GRID: every fifth clip of those of s1 in use, a fifth of s25's; LibriSpeech: all below its test and development sets
+    as published, and the folder `librispeech`; MEAD: four people; Ted-HD: the speakers that its authors test on; HDTF:
+    a fifth of the speakers; `addresses`: a fifth of the videos; synthetic voices and expressive clips: the voices,
+    people, clips and folders named above. Anything else is for training.
     """
     pure = PurePath(path)
     folder, name = pure.parent.name, pure.name.split(".")[0]
-    if _LIBRISPEECH.intersection(pure.parts[:-1]):
-        return True
-    if folder in ("s1", "original"):  # "original": the same clips as published
-        return name in _GRID_S1
-    if folder == "speeches":
-        return name.startswith("feifeili")
-    if folder == "mead":
-        return name.startswith(_PEOPLE)
-    if folder == "kokoro":
-        return name.startswith(_VOICES)
-    return folder in _FOLDERS or folder == "librispeech" or f"{folder}/{name}" in _CLIPS
+    above = {part.split(".")[0] for part in pure.parts[:-1]}  # GRID is unzipped to s1.mpg_vcd, and s1/video/mpg_6000
+    rules = (
+        not above.isdisjoint(_LIBRISPEECH) or folder == "librispeech",
+        not above.isdisjoint(_PEOPLE) or (folder == "mead" and name.startswith(_PEOPLE)),
+        not above.isdisjoint(("s1", "original")) and name in _GRID_S1,  # "original": the same clips as published
+        "s25" in above and _one_in_five(f"s25/{name}"),
+        "tedhd" in above and folder.isdecimal() and int(folder) >= _TEDHD_TEST,
+        "hdtf" in above and _one_in_five(folder),
+        "addresses" in above and _one_in_five(f"{folder}/{name}"),
+        folder == "speeches" and name.startswith("feifeili"),
+        folder == "kokoro" and name.startswith(_VOICES),
+        folder in _FOLDERS,
+        f"{folder}/{name}" in _CLIPS,
+    )
+    return any(rules)
+
+
+def in_paper(name: str) -> bool:
+    """Whether the paper trains and tests on this clip (80 and 20% of GRID's s1 and s25, and Ted-HD, mixed).
+
+    It does not say which clips are the 80%: ours are those that are not held out.
+    """
+    return name.startswith(("grid/s1/", "grid/s25/", "tedhd/"))
+
+
+def _one_in_five(key: str) -> bool:
+    """A fifth of all keys, whatever others there are."""
+    return int(sha256(key.encode())[:8], 16) % 5 == 0

@@ -1,5 +1,6 @@
 """One face followed through a video: who it is among several, where it is lost, and the stretches that leaves."""
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from vast_jax.types import UserError
 MAX_GAP = round(0.4 * FPS)  # frames without the face that are bridged
 MIN_RUN = 3  # frames in a row that make a face
 CHOICES = ("largest", "central", "left", "right", "0", "1", "2", "3")
+_POINT = re.compile(r"([01]|[01]?\.\d+),([01]|[01]?\.\d+)")  # of the picture's width and height
 _LOST = 2 * FPS  # frames after which somebody else, who was there all along, may be taken for the one asked for
 _SEARCH_EVERY = 5  # frames: looking for small faces all over the picture is slow
 _SMALL = 0.25  # of the picture's longer side: below it the landmarks of a closer look are steadier by a tenth
@@ -31,16 +33,18 @@ class SeenFace(NamedTuple):
 
 
 def check_choice(face: str) -> None:
-    """UserError unless `face` is one of CHOICES."""
-    if face not in CHOICES:
-        raise UserError(f"unknown face {face!r}: choose one of {', '.join(CHOICES)} (a number counts from the left)")
+    """UserError unless `face` is one of CHOICES or a point of the picture."""
+    if face not in CHOICES and not _POINT.fullmatch(face):
+        numbers = "a number counts from the left; 0.5,0.3 is the face nearest to that part of width and height"
+        raise UserError(f"unknown face {face!r}: choose one of {', '.join(CHOICES)} ({numbers})")
 
 
 def follow_face(frames: Iterable[np.ndarray], landmarker: Landmarker, face: str = "largest") -> SeenFace:
     """Landmarks of one face through `frames` (uint8 [H, W, 3] each), which are not kept.
 
     face: "largest", "central" (nearest to the middle), "left" or "right" in the first frame of a shot that shows any,
-      or a number from left to right, "0" first, in its first frame that shows so many; then followed by continuity.
+      or a number from left to right, "0" first, in its first frame that shows so many, or "0.5,0.3", the nearest to
+      that part of the picture's width and height; then followed by continuity.
       When it is lost for longer than can be bridged, the choice is made anew among those who came after; among all
       after two seconds.
 
@@ -132,13 +136,13 @@ class _People:
         if self._choice.isdigit():
             order = np.argsort([x for x, _ in centres])
             return people[order[int(self._choice)]] if int(self._choice) < len(people) else None
-        middle = np.array(size) / 2
+        point = _POINT.fullmatch(self._choice)
+        target = np.array(size) * np.array(point.groups() if point else (0.5, 0.5), float)
         cost = {
             "largest": lambda k: -face_size(people[k].face),
-            "central": lambda k: np.linalg.norm(centres[k] - middle),
             "left": lambda k: centres[k][0],
             "right": lambda k: -centres[k][0],
-        }[self._choice]
+        }.get(self._choice, lambda k: np.linalg.norm(centres[k] - target))
         return people[min(range(len(people)), key=cost)]
 
 

@@ -1,10 +1,8 @@
 """Footage to FaceTrack: landmarks, then for each stretch one identity, then expression, pose and gaze a frame."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from vast_jax.face.model import FaceModel
 from vast_jax.face.rasterise import camera_of
 from vast_jax.files import sha256
 from vast_jax.media import FPS, VideoInfo, probe, read_frames
-from vast_jax.types import FaceTrack, UserError
+from vast_jax.types import FaceTrack, Source, UserError
 
 FOCAL = 1.2  # of the longer side of the source: the camera is unknown, and fixed
 MIN_FRAMES = 5  # a shorter track is of no use
@@ -38,7 +36,7 @@ def recipe(model: FaceModel) -> str:
 class Crops:
     """The crops of a tracked clip, decoded anew at each pass so that memory stays flat: yields uint8 [256, 256, 3]."""
 
-    path: Path
+    path: Source
     box: np.ndarray  # [3] left, top, side in source pixels
     start: int  # the track's first frame, in frames of the video at 25 fps
     count: int
@@ -65,7 +63,7 @@ class Crops:
 class Stretches:
     """The tracked stretches of a video, each fitted when its turn comes: yields (FaceTrack, Crops)."""
 
-    path: Path
+    path: Source
     model: FaceModel
     info: VideoInfo
     found: SeenFace  # in source pixels
@@ -88,7 +86,7 @@ class Stretches:
 
 
 def track_video(
-    path: str | os.PathLike, model: FaceModel, landmarker: Landmarker | None = None, face: str = "largest"
+    path: Source, model: FaceModel, landmarker: Landmarker | None = None, face: str = "largest"
 ) -> tuple[FaceTrack, Crops]:
     """Tracks one face through a video.
 
@@ -97,27 +95,24 @@ def track_video(
 
     UserError: unreadable, no such face, too small a face, or none in half of the video nor for a second on end.
     """
-    info, found = _find(Path(path), landmarker, face)
+    info, found = _find(path, landmarker, face)
     run = longest(stretches(found.seen, found.cuts))
     length = run.stop - run.start
     if length < MIN_FRAMES or (found.seen.mean() < 0.5 and length < MIN_STRETCH):
-        raise _no_face(Path(path), found)
+        raise _no_face(path, found)
     # Bridged and brought to the crop in place: landmarks are 9 MB a minute.
     stretch = found._replace(landmarks=bridge(found.landmarks[run], found.seen[run]), seen=found.seen[run])
-    track, crops = _fit(Path(path), model, info, stretch, run.start)
+    track, crops = _fit(path, model, info, stretch, run.start)
     if track.crop[2] < MIN_CROP:
         raise UserError(f"{path}: {_too_small(track.crop)}: show the face larger")
     return track, crops
 
 
-def track_all(
-    path: str | os.PathLike, model: FaceModel, landmarker: Landmarker | None = None, face: str = "largest"
-) -> Stretches:
+def track_all(path: Source, model: FaceModel, landmarker: Landmarker | None = None, face: str = "largest") -> Stretches:
     """Tracks one face through a video as `track_video` does, but keeps every stretch of a second or more.
 
     UserError: unreadable, no such face, or not one such stretch.
     """
-    path = Path(path)
     info, found = _find(path, landmarker, face)
     runs = stretches(found.seen, found.cuts)
     refused = {}
@@ -134,7 +129,7 @@ def track_all(
     return Stretches(path, model, info, found, kept, tuple(_breaks(found, runs, refused)))
 
 
-def _find(path: Path, landmarker: Landmarker | None, face: str) -> tuple[VideoInfo, SeenFace]:
+def _find(path: Source, landmarker: Landmarker | None, face: str) -> tuple[VideoInfo, SeenFace]:
     """The face in the pixels of the source."""
     check_choice(face)
     if landmarker is None:
@@ -151,7 +146,7 @@ def _find(path: Path, landmarker: Landmarker | None, face: str) -> tuple[VideoIn
     return info, found._replace(size=(info.width, info.height))
 
 
-def _fit(path: Path, model: FaceModel, info: VideoInfo, stretch: SeenFace, start: int) -> tuple[FaceTrack, Crops]:
+def _fit(path: Source, model: FaceModel, info: VideoInfo, stretch: SeenFace, start: int) -> tuple[FaceTrack, Crops]:
     """Fits a stretch without gaps, which begins at frame `start` of the video and lends its landmarks."""
     box = crop_box(stretch.landmarks)
     track = FaceTrack(
@@ -169,7 +164,7 @@ def _fit(path: Path, model: FaceModel, info: VideoInfo, stretch: SeenFace, start
     return track._replace(**fitted._asdict()), Crops(path, box, start, len(stretch.seen), stretch.size)
 
 
-def _no_face(path: Path, found: SeenFace) -> UserError:
+def _no_face(path: Source, found: SeenFace) -> UserError:
     run, frames = longest(stretches(found.seen, found.cuts)), len(found.seen)
     if frames < MIN_FRAMES:
         return UserError(f"{path} has only {frames} frames: give a video of a second or more")
