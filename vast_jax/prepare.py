@@ -18,11 +18,12 @@ import tyro
 from vast_jax.audio import load_acoustic
 from vast_jax.cli import run
 from vast_jax.data import builders
+from vast_jax.data.beam_pipeline import forget_outcomes, prepare_on_beam
 from vast_jax.data.corpora import FILMED
 from vast_jax.data.corpora.index import write_index
 from vast_jax.data.corpora.recording import Listing, Recording
 from vast_jax.data.footage import phone_posteriors, prepare_video
-from vast_jax.data.jobs import Job, Outcome
+from vast_jax.data.jobs import Job, Outcome, say
 from vast_jax.data.names import clip_name, find_videos, person_of, video_of
 from vast_jax.data.preparation_report import PICTURES, write_report
 from vast_jax.data.store import add_staged, staged_path, stored_clips
@@ -62,14 +63,24 @@ class Options:
     """Whether to measure how well lips and sound agree and how sharp the face is; doubtful clips are listed."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Videos prepared at the same time."""
+    beam: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[FLAG...]")] = None
+    """Prepare on Apache Beam. Give it last: what follows are the flags of a runner; none: processes of this machine."""
     update_ppg: bool = False
     """Compute the phone posteriors of all clips in the data set anew, without tracking again."""
 
 
 def main() -> None:
     """The command."""
+    run(lambda: prepare(parse(sys.argv[1:])))
+
+
+def parse(argv: list[str]) -> Options:
+    """The options; what follows --beam is Beam's."""
     settings = {"prog": "python -m vast_jax.prepare", "description": __doc__, "config": (tyro.conf.FlagCreatePairsOff,)}
-    run(lambda: prepare(tyro.cli(Options, **settings)))
+    if "--beam" not in argv:
+        return tyro.cli(Options, args=argv, **settings)
+    at = argv.index("--beam")
+    return replace(tyro.cli(Options, args=argv[:at], **settings), beam=tuple(argv[at + 1 :]))
 
 
 def prepare(options: Options) -> None:
@@ -87,10 +98,12 @@ def prepare(options: Options) -> None:
             load_acoustic(options.acoustic)
         outcomes = _prepare_videos(options)
         figures = write_report(options.out, outcomes)
+        if options.beam is not None:
+            forget_outcomes(options.out, {builders.folder_of(outcome.name) for outcome in outcomes})
         for folder in dict.fromkeys(builders.folder_of(outcome.name) for outcome in outcomes):
             f = figures[folder]
             cost = sum(f["milliseconds_a_frame"].values())
-            _say(
+            say(
                 f"{folder}: {f['kept']} clips kept, {f['dropped']} dropped, {f['frames']} frames, "
                 f"{f['tracked']:.2%} tracked, {cost:.1f} ms a frame"
             )
@@ -98,19 +111,21 @@ def prepare(options: Options) -> None:
             raise UserError(f"none of {len(outcomes)} videos could be used; the first: {outcomes[0].reason}")
         if options.ppg and not options.update_ppg:
             _warn_of_other_ppg(options.out)
-        _say(f"look at {options.out / 'report.md'} and the pictures in {options.out / 'report'}")
+        say(f"look at {options.out / 'report.md'} and the pictures in {options.out / 'report'}")
     if options.update_ppg:
         _update_ppg(options)
 
 
 def _prepare_videos(options: Options) -> list[Outcome]:
     jobs, outcomes = _plan(options)
+    if options.beam is not None:
+        return outcomes + prepare_on_beam(jobs, options.out, options.workers, options.beam)
     left = Counter(builders.folder_of(job.name) for job in jobs)
     clock = _Clock(len(jobs))
     for job, result in run_jobs(prepare_video, jobs, min(options.workers, len(jobs))):
         results = result or [Outcome(job.name, str(job.source), reason=_DIED)]
         outcomes += results
-        _say(clock.lines(results))
+        say(clock.lines(results))
         folder = builders.folder_of(job.name)
         left[folder] -= 1
         if not left[folder]:  # a folder is usable as soon as it is done
@@ -167,7 +182,7 @@ def _recordings(options: Options) -> Listing:
 def _warn_of_other_ppg(out: Path) -> None:
     hashes = [clip.ppg_hash for folder in builders.folders(out) for clip in stored_clips(folder)]
     if "" in hashes or len(set(hashes)) > 1:
-        _say(f"some clips have phone posteriors of another acoustic model, or none: run --update-ppg --out {out}")
+        say(f"some clips have phone posteriors of another acoustic model, or none: run --update-ppg --out {out}")
 
 
 def _update_ppg(options: Options) -> None:
@@ -180,7 +195,7 @@ def _update_ppg(options: Options) -> None:
         ]
         builders.write_ppg(path, clips)
         cost = 1000 * (time.perf_counter() - start) / sum(map(len, clips))
-        _say(f"{path.name}: phone posteriors of {len(clips)} clips, {cost:.2f} ms a frame")
+        say(f"{path.name}: phone posteriors of {len(clips)} clips, {cost:.2f} ms a frame")
 
 
 class _Clock:
@@ -196,22 +211,7 @@ class _Clock:
         self._frames += sum(outcome.frames for outcome in outcomes)
         left = round(seconds / self._done * (self._total - self._done))
         rate = f"{self._frames / seconds:.0f} frames/s, {left // 60}:{left % 60:02d} left"
-        return "\n".join(f"{self._done}/{self._total} ({rate}) {self._line(outcome)}" for outcome in outcomes)
-
-    @staticmethod
-    def _line(outcome: Outcome) -> str:
-        if not outcome.kept:
-            what = f"dropped: {outcome.reason}"
-        elif not outcome.fresh:
-            what = "prepared already"
-        else:
-            what = f"{outcome.tracked} of {outcome.frames} frames tracked"
-            what += "".join(f"; {fault}" for fault in outcome.faults)
-        return f"{outcome.name}: {what}"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        return "\n".join(f"{self._done}/{self._total} ({rate}) {outcome.describe()}" for outcome in outcomes)
 
 
 if __name__ == "__main__":

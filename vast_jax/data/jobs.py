@@ -1,5 +1,6 @@
 """What is to be prepared, and what became of it."""
 
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,16 @@ class Outcome:
     milliseconds: dict[str, float] = field(default_factory=dict)  # a stage, all frames together
     faults: tuple[str, ...] = ()  # of a clip that was kept
 
+    def describe(self) -> str:
+        """For somebody who waits."""
+        if not self.kept:
+            what = f"dropped: {self.reason}"
+        elif not self.fresh:
+            what = "prepared already"
+        else:
+            what = f"{self.tracked} of {self.frames} frames tracked" + "".join(f"; {fault}" for fault in self.faults)
+        return f"{self.name}: {what}"
+
     def line(self) -> dict:
         """What the report says of it."""
         return {key: value for key, value in asdict(self).items() if key not in ("name", "fresh")}
@@ -59,3 +70,8 @@ class Outcome:
     def of(cls, record: dict) -> "Outcome":
         """From `record`, read back from JSON."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
+
+
+def say(line: str) -> None:
+    """Tells on standard error how preparation goes."""
+    print(line, file=sys.stderr, flush=True)

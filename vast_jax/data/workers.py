@@ -31,7 +31,7 @@ def run_jobs(function: Callable[[J], R], jobs: Iterable[J], workers: int) -> Ite
     queue = iter(jobs)
     running = {}
     pool = None
-    with _single_threaded():
+    with single_threaded():
         try:
             while True:
                 # spawn: MediaPipe and JAX do not survive a fork
@@ -53,7 +53,7 @@ def run_jobs(function: Callable[[J], R], jobs: Iterable[J], workers: int) -> Ite
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """For processes started inside."""
     before = {key: os.environ.get(key) for key in _SINGLE_THREAD}
     os.environ.update(_SINGLE_THREAD)
