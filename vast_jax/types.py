@@ -20,7 +20,7 @@ class Segment(NamedTuple):
     """A part of a long video, read without decoding what lies before it."""
 
     path: Path
-    start: float  # seconds; at multiples of 1/25 the frames are those that the whole video gives there
+    start: float  # seconds, best a multiple of 1/25: then frames are those that the whole video gives there
     stop: float  # seconds
 
     def __str__(self) -> str:

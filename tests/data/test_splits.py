@@ -31,6 +31,11 @@ def test_people_and_folders_of_the_prompts():
         "prompts/silent/nice_clip1",
         "speech/librispeech/1688-142285-0000.flac",
         "speech/kokoro/bf_emma-00021.flac",
+        "grid/s1/video/mpg_6000/bbaz7a.mpg",
+        "s1.mpg_vcd/bbaz7a.mpg",
+        "MEAD/M030/video/front/angry/level_3/001.mp4",
+        "mead/W036/front_sad_level_1_002",
+        "tedhd/68/000",
         "LibriSpeech/test-other/1688/142285/1688-142285-0000.flac",
         "/data/dev-clean/84/121123/84-121123-0000.flac",
     )
@@ -45,7 +50,18 @@ def test_people_and_folders_of_the_prompts():
         "speech/kokoro/mix-00004.flac",
         "LibriSpeech/train-clean-100/103/1240/103-1240-0000.flac",
         "speech/ljspeech/LJ001-0001.flac",
+        "grid/s1/video/mpg_6000/bbaf2n.mpg",
+        "mead/M003/front_sad_level_1_002",
+        "tedhd/67/000",
         "my/own/video.mp4",
     )
     assert all(map(is_held_out, held_out))
     assert not any(map(is_held_out, training))
+
+
+def test_what_is_chosen_by_a_hash_does_not_depend_on_the_rest():
+    people = [f"Person{chr(65 + a)}{chr(65 + b)}" for a in range(20) for b in range(20)]
+    sides = [splits.is_held_out(f"hdtf/{person}/WRA_{person}0_0") for person in people]
+    assert 0.14 < sum(sides) / len(sides) < 0.26
+    assert sides == [splits.is_held_out(f"hdtf/{person}/RD_{person}3_7") for person in people]  # one side a person
+    assert splits.in_paper("grid/s25/bbaf2n") and not splits.in_paper("grid/s2/bbaf2n")
