@@ -79,12 +79,12 @@ def _prepare(job: Job) -> tuple[str, list[Outcome]]:
 
 def _store(prepared: tuple[str, Iterable[list[Outcome]]], out: Path) -> None:
     folder, outcomes = prepared
-    add_staged(out, folder)
     path = _outcomes_path(out, folder)
     earlier = {outcome.name: outcome for outcome in read_outcomes(path)}  # of a run that was killed before its report
     found = [outcome for of_job in outcomes for outcome in of_job]
     known = [earlier.get(o.name, o) if o.kept and not o.fresh else o for o in found]
     write_outcomes(path, sorted(known, key=lambda outcome: outcome.name))
+    add_staged(out, folder)
 
 
 def _outcomes_path(out: Path, folder: str) -> Path:

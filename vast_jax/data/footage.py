@@ -41,8 +41,9 @@ def _prepare(job: Job) -> list[Outcome]:
     model = load_face_model(job.face_model)
     info = media.probe(job.source)
     fingerprint = sha256(f"{_content(job)} {recipe(model)} {job.face}".encode())
-    if {clip.fingerprint for clip in staged_clips(job.staged)} == {fingerprint}:
-        return read_outcomes(outcomes_of(job.staged))
+    staged = read_outcomes(outcomes_of(job.staged))
+    if staged and {clip.fingerprint for clip in staged_clips(job.staged)} == {fingerprint}:
+        return staged
     if done := sorted(name for name, other in job.known.items() if other == fingerprint):
         return [Outcome(name, str(job.source), kept=True) for name in done]
     times: dict[str, float] = {}
