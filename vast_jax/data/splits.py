@@ -7,6 +7,7 @@ from vast_jax.files import sha256
 _PEOPLE = ("M030", "W009", "W023", "W036")  # of MEAD
 _VOICES = ("af_bella", "am_michael", "bf_emma", "bm_george")  # synthetic, of Kokoro
 _TEDHD_TEST = 68  # StyleAvatar, which made Ted-HD, trains on the speakers below this number
+_HDTF = ("RD_", "WDA_", "WRA_")  # clips of its three lists
 _FOLDERS = ("emotion_silent", "silent")
 _LIBRISPEECH = {"test-clean", "test-other", "dev-clean", "dev-other"}  # its folders, as published
 _CLIPS = {
@@ -37,16 +38,16 @@ def is_held_out(path: str) -> bool:
     people, clips and folders named above. Anything else is for training.
     """
     pure = PurePath(path)
-    folder, name = pure.parent.name, pure.name.split(".")[0]
+    corpus, folder, name = pure.parent.parent.name, pure.parent.name, pure.name.split(".")[0]
     above = {part.split(".")[0] for part in pure.parts[:-1]}  # GRID is unzipped to s1.mpg_vcd, and s1/video/mpg_6000
     rules = (
         not above.isdisjoint(_LIBRISPEECH) or folder == "librispeech",
         not above.isdisjoint(_PEOPLE) or (folder == "mead" and name.startswith(_PEOPLE)),
         not above.isdisjoint(("s1", "original")) and name in _GRID_S1,  # "original": the same clips as published
         "s25" in above and _one_in_five(f"s25/{name}"),
-        "tedhd" in above and folder.isdecimal() and int(folder) >= _TEDHD_TEST,
-        "hdtf" in above and _one_in_five(folder),
-        "addresses" in above and _one_in_five(f"{folder}/{name}"),
+        corpus == "tedhd" and folder.isdecimal() and int(folder) >= _TEDHD_TEST,
+        corpus == "hdtf" and name.startswith(_HDTF) and _one_in_five(folder),  # the folder is the speaker
+        corpus == "addresses" and _one_in_five(f"{folder}/{name}"),
         folder == "speeches" and name.startswith("feifeili"),
         folder == "kokoro" and name.startswith(_VOICES),
         folder in _FOLDERS,
