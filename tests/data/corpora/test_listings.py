@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vast_jax.data.corpora import CORPORA
 from vast_jax.data.grid_corpus import read_alignment
+from vast_jax.data.splits import is_held_out
+from vast_jax.media import probe, read_frames
 from vast_jax.types import Segment, UserError
 
 
@@ -169,3 +172,40 @@ def test_real_clips_in_the_published_layout(tmp_path, shared_data):
     assert len(set(words)) == 300
     aligned = grid / "align" / f"{found[0].name.split('/')[-1]}.align"
     assert " ".join(word for *_, word in read_alignment(aligned)) == words[0]
+
+
+def test_real_clips_of_mead(tmp_path, shared_data):
+    names = {}
+    for path in sorted((shared_data / "prompts" / "mead").glob("*.mp4")):
+        actor, _, level, emotion, number = path.stem.split("_")
+        link = tmp_path / actor / "video" / "front" / emotion / f"level_{level}" / f"{number}.mp4"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(path)
+        names[f"mead/{actor}/front_{emotion}_level_{level}_{number}"] = path
+    found = by_name("mead", tmp_path)
+    assert found.keys() == names.keys()
+    for name, recording in found.items():  # on the side on which the same clip is as a prompt
+        assert recording.held_out == is_held_out(str(names[name])) and probe(recording.source).has_audio
+
+
+def test_real_utterances_of_librispeech(tmp_path, shared_data):
+    speech = shared_data / "speech" / "librispeech"
+    for line in (speech / "transcripts.txt").read_text().splitlines():
+        speaker, chapter, _ = line.split()[0].split("-")
+        folder = tmp_path / "test-other" / speaker / chapter
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{line.split()[0]}.flac").symlink_to(speech / f"{line.split()[0]}.flac")
+        with open(folder / f"{speaker}-{chapter}.trans.txt", "a") as file:
+            file.write(f"{line}\n")
+    found = CORPORA["librispeech"](tmp_path)
+    assert len(found.recordings) == 100 and not found.left_out
+    assert len({recording.person for recording in found.recordings}) == 10
+    assert all(recording.held_out and recording.text for recording in found.recordings)
+
+
+def test_a_part_of_a_real_video_is_what_the_whole_shows_there(tmp_path, shared_data):
+    (tmp_path / "7.mkv").symlink_to(shared_data / "prompts" / "mead" / "W015_level_1_neutral_030.mp4")
+    (tmp_path / "7_time.txt").write_text("0.8,2.4\n")
+    (recording,) = CORPORA["tedhd"](tmp_path).recordings
+    part, whole = list(read_frames(recording.source, longest=64)), list(read_frames(tmp_path / "7.mkv", longest=64))
+    np.testing.assert_array_equal(part, whole[25:55])
