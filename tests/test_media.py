@@ -302,6 +302,20 @@ def test_real_recordings(shared_data, name, frames):
     assert abs(len(media.read_speech(path)) / 640 - frames) <= 2.5
 
 
+_NO_RATE = b"RIFF$\0\0\0WAVEfmt \20\0\0\0\1\0\1\0" + bytes(8) + b"\2\0\20\0data" + bytes(4)
+
+
+@pytest.mark.parametrize("content", [_NO_RATE, bytes(4096)])
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_file_without_a_sample_of_sound_is_refused(tmp_path, content, suffix):
+    path = tmp_path / f"nothing{suffix}"
+    path.write_bytes(content)
+    for read in (media.sound_of, media.read_speech):
+        with pytest.raises(UserError, match="nothing") as refused:
+            read(path)
+        assert "0x" not in str(refused.value)  # no address of ffmpeg's
+
+
 @pytest.mark.parametrize("rate", [8000, 44100])
 def test_a_sound_left_in_its_file_is_counted_and_carried_over(tmp_path, rate):
     path, speech = tmp_path / "a.wav", tone(1.234, rate)

@@ -265,10 +265,11 @@ def _read_audio(path: Source, *options: str) -> tuple[np.ndarray, int]:
         command = _audio_command(path, *options)
         data = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, check=False).stdout
         start, rate, channels = _au_header(data[:_AU_HEADER])
-        samples = np.frombuffer(data, ">f4", count=max(len(data) - start, 0) // (4 * channels) * channels, offset=start)
-        if not samples.size:
+        count = max(len(data) - start, 0) // (4 * channels) * channels
+        if not count:
             raise UserError(f"cannot read the sound of {path} ({_last_line(log, 'no samples in it')}): is it complete?")
-    return np.clip(samples.astype(np.float32), -1, 1).reshape(-1, channels), rate
+    samples = np.frombuffer(data, ">f4", count, start).astype(np.float32)
+    return np.clip(samples, -1, 1).reshape(-1, channels), rate
 
 
 def _audio_command(path: Source, *options: str) -> list[str]:
@@ -280,8 +281,10 @@ def _audio_command(path: Source, *options: str) -> list[str]:
 
 
 def _au_header(data: bytes) -> tuple[int, int, int]:
-    """Where the samples start, their rate and how many channels they have."""
-    start, _, _, rate, channels = struct.unpack(">5I", data[4:]) if len(data) == _AU_HEADER else (0, 0, 0, 0, 1)
+    """Where the samples start, their rate and how many channels they have; of nothing, that nothing follows."""
+    if len(data) < _AU_HEADER:
+        return _AU_HEADER, 0, 1
+    start, _, _, rate, channels = struct.unpack(">5I", data[4:])
     return start, rate, channels
 
 
@@ -339,4 +342,4 @@ def _header(source: Source) -> str:
 def _last_line(log, otherwise: str = "no picture in it") -> str:
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else otherwise
+    return re.sub(r"\[[^\]]* @ 0x\w+\] ", "", lines[-1]) if lines else otherwise
