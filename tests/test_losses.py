@@ -100,10 +100,13 @@ def test_feature_distance_needs_the_same_layers():
 def test_l1_by_scale_sees_a_shade_at_every_scale_and_chance_at_the_finest_alone():
     rng = np.random.default_rng(0)
     weight = np.ones((2, 16, 16, 1))
-    shade = losses.l1_by_scale(np.full((2, 16, 16, 3), 0.5), np.zeros((2, 16, 16, 3)), weight, 3)
+    shade = losses.pooled(*losses.l1_by_scale(np.full((2, 16, 16, 3), 0.5), np.zeros((2, 16, 16, 3)), weight, 3))
     np.testing.assert_allclose(shade, 0.5)
-    noise = losses.l1_by_scale(rng.normal(size=(2, 64, 64, 3)), np.zeros((2, 64, 64, 3)), np.ones((2, 64, 64, 1)), 3)
-    np.testing.assert_allclose(noise, np.sqrt(2 / np.pi) / 2.0 ** np.arange(4), rtol=0.1)  # half as much each time
+    chance = rng.normal(size=(2, 64, 64, 3))
+    noise = losses.l1_by_scale(chance, np.zeros_like(chance), np.ones((2, 64, 64, 1)), 3)
+    np.testing.assert_allclose(
+        losses.pooled(*noise), np.sqrt(2 / np.pi) / 2.0 ** np.arange(4), rtol=0.1
+    )  # half as much each time
 
 
 def test_l1_by_scale_counts_by_weight():
@@ -111,5 +114,5 @@ def test_l1_by_scale_counts_by_weight():
     error[:, :2, :2], weight[:, :2, :2] = 1.0, 3.0
     error[:, 2:, 2:] = 9.0  # weighs nothing
     weight[:, :2, 2:] = 1.0
-    found = losses.l1_by_scale(error, np.zeros_like(error), weight, 1)
+    found = losses.pooled(*losses.l1_by_scale(error, np.zeros_like(error), weight, 1))
     np.testing.assert_allclose(found, [(4 * 3) / 16, 3 / 4], rtol=1e-6)

@@ -4,13 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from vast_jax import checkpoint, reporting
+from vast_jax.data import pipeline
+from vast_jax.examples import OfExamples
 from vast_jax.training import Config
 from vast_jax.types import Part
 
@@ -35,21 +36,23 @@ class ToyPart:
                 "follower": {"w": jnp.zeros(batch["x"].shape[-1])},
             }
 
-        def line(params, batch, key, progress):
+        def each(params, batch, key, progress):
             x = batch["x"] + self.noise * jax.random.normal(key, batch["x"].shape)
-            error = x @ params["line"]["w"] - batch["x"] @ constants["slope"]
+            return x @ params["line"]["w"] - batch["x"] @ constants["slope"]
+
+        def line(error, batch, progress):
             return jnp.mean(error**2), {"progress": progress}
 
         def follower(params, batch, key, progress):
             return jnp.sum((params["follower"]["w"] - params["line"]["w"]) ** 2), {}
 
-        return Part(init, {"line": line, "follower": follower})
+        return Part(init, {"line": OfExamples(each, line), "follower": follower})
 
     def dataset(self, data_dir, split, batch_size, seed):
         def example(index, rng):
             return {"x": rng.standard_normal(self.width).astype(np.float32) + 0.01 * np.float32(index)}
 
-        return grain.MapDataset.range(20).seed(seed).shuffle().repeat().random_map(_Indexed(example)).batch(batch_size)
+        return pipeline.batches(range(20), example, batch_size, seed)
 
     def optimisers(self, steps):
         return {"line": optax.adam(self.learning_rate), "follower": optax.sgd(0.25)}
@@ -62,14 +65,6 @@ class ToyPart:
     def export(self, params, constants, directory, data_dir, figures):
         card = {"part": "toy", "config": dataclasses.asdict(self), "figures": figures}
         checkpoint.export(directory, "toy", {**params, "constants": constants}, card, dtype=np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Indexed(grain.transforms.RandomMap):
-    function: object
-
-    def random_map(self, element, rng):
-        return self.function(element, rng)
 
 
 def lines(workdir: Path) -> list[dict]:

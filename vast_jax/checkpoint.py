@@ -11,6 +11,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from vast_jax import __version__, strict
+from vast_jax.data.position import Position
 from vast_jax.files import atomic_path, sha256
 from vast_jax.share.bundle import MANIFEST, TEMPLATE, check_manifest
 from vast_jax.share.unpacking import opened
@@ -58,17 +59,24 @@ class Run:
 
     def save(self, step: int, state: TrainState, data: "grain.DatasetIterator") -> None:
         """Saves as `step`; returns when it is on disk, so that the state may be donated."""
-        self._checkpointer.save_checkpointables(step, {"state": state, "data": data}, force=True)
+        self._checkpointer.save_checkpointables(step, {"state": state, "data": Position(data)}, force=True)
         self.step = step
 
     def restore(self, like: TrainState, data: "grain.DatasetIterator") -> TrainState:
         """The newest state, in the shapes and shardings of `like`; `data` is set to where it was."""
         try:
-            return self._checkpointer.load_checkpointables(self.step, {"state": like, "data": data})["state"]
+            found = self._checkpointer.load_checkpointables(self.step, {"state": like, "data": Position(data)})
+            return found["state"]
         except (ValueError, TypeError, KeyError, OSError) as error:
             cause = " ".join(str(error).split())[:200]
             found = self.directory / str(self.step)
             raise UserError(f"{found} does not fit this version ({cause}): use a new --workdir") from error
+
+
+def newest(directory: Path) -> Path | str:
+    """The newest whole checkpoint in a run's folder of them, or "none yet"; for messages."""
+    steps = [int(path.name) for path in directory.glob("[0-9]*") if path.name.isdecimal()]  # half-written: another name
+    return directory / str(max(steps)) if steps else "none yet"
 
 
 class _Always:

@@ -10,14 +10,17 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from vast_jax.files import atomic_path
+from vast_jax.hosts import Hosts
 from vast_jax.types import UserError
 
-MAY_CHANGE = ("steps", "log_every", "eval_every", "save_every")  # between two starts of one run
+# Between two starts of one run: what is written when, and what changes the result by rounding alone, as devices do.
+MAY_CHANGE = ("steps", "log_every", "eval_every", "save_every", "accumulate", "part.remat")
+_EARLIER = {"compute": "float32"}  # what runs did that were begun before there was the field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Config:
 
     - `constants(data_dir) -> {name: array}`: what is measured on the data once, such as mean and deviation;
     - `part(constants) -> types.Part`: the players with their losses;
-    - `dataset(data_dir, split, batch_size, seed)`: an endless grain dataset of batches, dicts of numpy arrays;
+    - `dataset(data_dir, split, batch_size, seed)`: endless batches, dicts of numpy arrays, of `pipeline.batches`;
     - `optimisers(steps) -> {player: optax.GradientTransformation}`;
     - `report(params, constants, data_dir, out_dir, step) -> {name: number}`: figures, and PNGs written to `out_dir`;
     - `export(params, constants, directory, data_dir, figures)`: shareable weights, by `checkpoint.export`.
@@ -48,9 +51,14 @@ class Config:
     """Steps between two evaluations; 0 is at the end only."""
     save_every: int = 500
     """Steps between two checkpoints; 0 is at the end only."""
+    accumulate: int = 1
+    """Parts of a batch that the networks see one after another: as much less memory, a third more time."""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """Type of the products of layers and convolutions; parameters, optimiser, norms and losses are always float32."""
 
     def __post_init__(self):
-        for name, least in (("steps", 1), ("batch_size", 1), ("log_every", 1), ("eval_every", 0), ("save_every", 0)):
+        for name in ("steps", "batch_size", "log_every", "eval_every", "save_every", "accumulate"):
+            least = 0 if name in ("eval_every", "save_every") else 1
             if getattr(self, name) < least:
                 raise UserError(f"{_flag(name)} is {getattr(self, name)}: give {least} or more")
 
@@ -83,6 +91,8 @@ class Command:
     data: Path
     workdir: Path
     init_from: Path | None
+    profile: Path | None
+    hosts: Hosts
 
 
 def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
@@ -104,6 +114,8 @@ def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
         workdir: Path,
         config: Annotated[type(config), tyro.conf.arg(name="")] = config,
         init_from: Path | None = None,
+        profile: Path | None = None,
+        hosts: Annotated[Hosts, tyro.conf.arg(name="")] = Hosts(),  # noqa: B008
     ) -> Command:
         """Trains the part of a config. The same command again resumes the run.
 
@@ -112,8 +124,10 @@ def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
             workdir: Folder of the run: checkpoints, metrics.jsonl, eval/ and export/.
             config: The run.
             init_from: Exported weights to start from; without it, what the part begins with, mostly random ones.
+            profile: Folder for a trace of three steps, to be opened with TensorBoard or Perfetto.
+            hosts: How the processes of one run find each other.
         """
-        return Command(config, data, workdir, init_from)
+        return Command(config, data, workdir, init_from, profile, hosts)
 
     return _parse(command, f"{prog} {argv[0]}", argv[1:])
 
@@ -147,7 +161,8 @@ def _one_line(box: str) -> str:
 
 def _unknown(arguments: Sequence[str], prog: str, config: Config) -> str:
     given = next((a for a in arguments if a.startswith("-")), arguments[0])
-    flags = ["--data", "--workdir", "--init-from", *(_flag(name) for name in _flat(describe(config)))]
+    own = ("data", "workdir", "init_from", "profile", *Hosts.__dataclass_fields__)
+    flags = [_flag(name) for name in (*own, *_flat(describe(config)))]
     near = difflib.get_close_matches(given.split("=")[0].replace("_", "-"), flags, n=1)
     return f"unknown field {given}" + (f", did you mean {near[0]}?" if near else f" (all fields: {prog} --help)")
 
@@ -171,7 +186,7 @@ def describe(value: Any) -> Any:
 def check_same_run(config: Config, path: Path) -> None:
     """Compares a config with the config.json of a run; UserError naming the first field that may not change."""
     try:
-        before = _flat(json.loads(path.read_text()))
+        before = _EARLIER | _flat(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): use a new --workdir") from error
     now = _flat(describe(config))

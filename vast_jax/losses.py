@@ -25,18 +25,25 @@ def l1(x: Array, y: Array, mask: Array | None = None) -> Array:
     return masked_mean(jnp.abs(x - y), mask)
 
 
-def l1_by_scale(x: Array, y: Array, weight: Array, halvings: int) -> Array:
-    """Absolute error of pictures and of their means over squares of 2, 4, ... pixels: [halvings + 1].
+def l1_by_scale(x: Array, y: Array, weight: Array, halvings: int) -> tuple[Array, Array]:
+    """Absolute errors of pictures and of their means over squares of 2, 4, ... pixels: sums and weights, [B, S] each.
 
-    x, y [..., H, W, C], H and W multiples of 2^halvings; weight [..., H, W, 1]. Of a picture's fine detail much is
-    chance, and outweighs in plain L1 that a mouth is too light or too shut, which the coarser ones see alone.
+    x, y [B, ..., H, W, C], H and W multiples of 2^halvings; weight [B, ..., H, W, 1]; S = halvings + 1. Of a picture's
+    fine detail much is chance, and outweighs in plain L1 that a mouth is too light or too shut, which the coarser ones
+    see alone.
     """
-    difference, found = x - y, []
+    difference, sums, weights = x - y, [], []
     for i in range(halvings + 1):
         if i:
             difference, weight = (_halved(array) for array in (difference, weight))
-        found.append(masked_mean(jnp.abs(difference), weight[..., 0]))
-    return jnp.stack(found)
+        sums.append(jnp.sum(jnp.abs(difference) * weight, axis=range(1, difference.ndim)))
+        weights.append(jnp.sum(weight, axis=range(1, weight.ndim)) * difference.shape[-1])
+    return jnp.stack(sums, -1), jnp.stack(weights, -1)
+
+
+def pooled(sums_BxS: Array, weights_BxS: Array) -> Array:
+    """Weighted means [S] over a batch, from each example's sums and weights."""
+    return sums_BxS.sum(0) / jnp.maximum(weights_BxS.sum(0), 1)
 
 
 def _halved(image: Array) -> Array:

@@ -59,7 +59,7 @@ class Part(NamedTuple):
 
     init: Callable[[Array, Batch], Mapping[str, Params]]  # (key, batch) -> {player: params}
     losses: Mapping[str, Callable[[Mapping[str, Params], Batch, Array, Array], tuple[Array, Metrics]]]
-    # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics)
+    # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics); of a batch: `examples.OfExamples`
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -1,21 +1,88 @@
-"""The folder of a run: what must agree with it before it goes on, and what a killed run left in it."""
+"""The folder of a run: who may use it, what must agree with it before a run goes on, and what a killed one left."""
 
+import errno
 import json
 import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vast_jax import checkpoint
+from vast_jax import checkpoint, hosts
 from vast_jax.config import Config, check_same_run, write_config
 from vast_jax.files import atomic_path
+from vast_jax.types import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_FULL_WORDS = ("no space left", "resource_exhausted", "disk quota", "read-only file system", "file too large")
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Keeps other runs out of a folder. The lock is the system's, on a file "lock": it ends with its process.
+
+    Where the file system has no locks, a line says so.
+
+    Raises:
+        UserError: another run is in there; the folder cannot be written.
+    """
+    file = None
+
+    def take() -> None:
+        nonlocal file
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = open(workdir / "lock", "a")  # noqa: SIM115 - held until the run ends
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{workdir} is in use by another run: wait for it, or give another --workdir") from None
+        except OSError as error:
+            print(f"{workdir} cannot be locked ({error.strerror}): start no second run in it", file=sys.stderr)
+
+    hosts.on_first(take)
+    try:
+        yield
+    finally:
+        if file is not None:
+            file.close()
+
+
+@contextmanager
+def disk_errors(workdir: Path, last_good: Callable[[], object]) -> Iterator[None]:
+    """Turns what a full disk or a folder that may not be written raises inside into a UserError of one line.
+
+    Args:
+        workdir: folder that is written.
+        last_good: what to name as the last good checkpoint.
+    """
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:  # Orbax raises the last two for what its threads meet
+        said = " ".join(str(error).split())
+        full = getattr(error, "errno", None) in _FULL or any(words in said.lower() for words in _FULL_WORDS)
+        if not full and not (getattr(error, "errno", None) in _FORBIDDEN and str(workdir) in said):
+            raise
+        raise UserError(
+            f"{workdir} cannot be written ({said[:150]}): make room, then run the same command again; "
+            f"last good checkpoint: {last_good()}"
+        ) from error
 
 
 def open_workdir(
     config: Config, data_dir: Path, workdir: Path, step: int | None, init_from: Path | None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Prepares a new run's folder, or checks that of a run to resume.
+    """Prepares a new run's folder, or checks that of a run to resume; of several processes the first does it for all.
 
     Args:
         config: of this start.
@@ -33,20 +100,23 @@ def open_workdir(
         UserError: the folder belongs to another config; `init_from` is missing or damaged.
     """
     file, weights = workdir / "constants.npz", None
-    if step is not None:
-        check_same_run(config, workdir / "config.json")
-        with np.load(file, allow_pickle=False) as stored:
-            constants = dict(stored)
-    else:
+    if step is None:
         init_from = init_from or getattr(config.part, "start_from", lambda: None)()
         weights, _ = checkpoint.load(init_from) if init_from else (None, None)
-        theirs = None if getattr(config.part, "constants_of_data", False) else (weights or {}).get("constants")
-        constants = theirs or config.part.constants(data_dir)
-        with atomic_path(file) as out:
-            np.savez(out, **constants)
-    _sweep(workdir, -1 if step is None else step)
-    write_config(config, workdir / "config.json")
-    return constants, weights
+
+    def prepare() -> None:
+        if step is not None:
+            check_same_run(config, workdir / "config.json")
+        else:
+            theirs = None if getattr(config.part, "constants_of_data", False) else (weights or {}).get("constants")
+            with atomic_path(file) as out:
+                np.savez(out, **(theirs or config.part.constants(data_dir)))
+        _sweep(workdir, -1 if step is None else step)
+        write_config(config, workdir / "config.json")
+
+    hosts.on_first(prepare)
+    with np.load(file, allow_pickle=False) as stored:
+        return dict(stored), weights
 
 
 def _sweep(workdir: Path, step: int) -> None:

@@ -56,16 +56,19 @@ def test_resumes_exactly_in_the_middle_of_an_epoch(done):
     assert same(take(resumed, 12), expected)
 
 
-def test_hosts_share_the_source(monkeypatch):
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_hosts_make_the_rows_of_the_batches_that_one_would_make(monkeypatch, hosts):
+    alone = take(iter(batches(NUMBERS, example, 4, seed=0)), 12)  # beyond an epoch
+    monkeypatch.setattr(jax, "process_count", lambda: hosts)
     shares = []
-    for host in range(2):
+    for host in range(hosts):
         monkeypatch.setattr(jax, "process_index", lambda host=host: host)
-        seen = take(iter(batches(NUMBERS[:20], example, 4, seed=0)), 5)
-        assert all(batch["number"].shape == (2,) for batch in seen)
-        shares.append({int(number) for batch in seen for number in batch["number"]})
-    assert not shares[0] & shares[1] and shares[0] | shares[1] == set(NUMBERS[:20])
-    with pytest.raises(UserError, match="cannot be shared by 2 hosts"):
+        shares.append(take(iter(batches(NUMBERS, example, 4, seed=0)), 12))
+    together = [
+        {name: np.concatenate([b[name] for b in rows]) for name in rows[0]} for rows in zip(*shares, strict=True)
+    ]
+    assert same(alone, together)
+    with pytest.raises(UserError, match=f"cannot be shared by {hosts} hosts"):
         batches(NUMBERS, example, 5, seed=0)
 
 

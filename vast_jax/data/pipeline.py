@@ -1,4 +1,4 @@
-"""Prepared clips in memory, and batches of examples made from them: seeded, sharded by host, exactly resumable."""
+"""Prepared clips in memory, and batches of examples made from them: seeded, shared by hosts, exactly resumable."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -145,10 +145,10 @@ def batches(
     seed: int,
     prefetch: int = 4,
 ) -> grain.IterDataset:
-    """Batches for training, without end: shuffled anew every epoch, each host its own share of the source.
+    """Batches for training, without end: shuffled anew every epoch; of several hosts each makes its own rows of them.
 
-    The k-th batch depends on `seed` and k alone. `iter()` of the result has `get_state` and `set_state`, which resume
-    exactly, and which Orbax saves beside the train state.
+    The k-th batch depends on `seed` and k alone; host i of h has its rows from i B / h on. `iter()` of the result has
+    `get_state` and `set_state`, which resume exactly, on another number of hosts too (`data.position`).
 
     Args:
       source: items, e.g. `Clips` or `windows(...)`.
@@ -157,20 +157,32 @@ def batches(
       prefetch: batches kept ready by a background thread.
 
     Raises:
-      UserError: fewer items than hosts, or a batch size the hosts cannot share.
+      UserError: a batch size the hosts cannot share.
     """
     hosts = jax.process_count()
-    if len(source) < hosts or batch_size % hosts:
-        raise UserError(f"{len(source)} examples in batches of {batch_size} cannot be shared by {hosts} hosts")
-    return (
-        grain.MapDataset.source(source)[jax.process_index() :: hosts]
-        .seed(seed)
-        .shuffle()
-        .repeat()
-        .random_map(make_example)
-        .batch(batch_size // hosts, drop_remainder=True)
-        .to_iter_dataset(grain.ReadOptions(num_threads=min(prefetch, 2), prefetch_buffer_size=prefetch))
+    if batch_size % hosts:
+        raise UserError(f"batches of {batch_size} cannot be shared by {hosts} hosts")
+    examples = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(make_example)
+    if hosts > 1:
+        examples = grain.MapDataset.source(_Rows(examples, batch_size, hosts, jax.process_index()))
+    return examples.batch(batch_size // hosts, drop_remainder=True).to_iter_dataset(
+        grain.ReadOptions(num_threads=min(prefetch, 2), prefetch_buffer_size=prefetch)
     )
+
+
+class _Rows(Sequence):
+    """The rows of one host in each batch of endless examples, in a row; made when they are asked for."""
+
+    def __init__(self, examples: grain.MapDataset, batch_size: int, hosts: int, host: int):
+        self.examples, self.batch_size, self.hosts, self.host = examples, batch_size, hosts, host
+
+    def __len__(self) -> int:
+        return len(self.examples) // self.hosts
+
+    def __getitem__(self, index):
+        share = self.batch_size // self.hosts
+        batch, row = divmod(index, share)
+        return self.examples[batch * self.batch_size + self.host * share + row]
 
 
 def eval_batches(

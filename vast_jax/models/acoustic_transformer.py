@@ -102,5 +102,6 @@ class LocalAttention(nn.Module):
         bias = bias_HxO[:, np.clip(distance + self.back, 0, self.back + self.ahead)]
         logits = jnp.einsum("bqhd,bkhd->bhqk", q * (width // self.heads) ** -0.5, k) + bias
         logits = jnp.where(seen & mask_BxT[:, None, None], logits, -1e9)
-        y_BxTxC = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits), v).reshape(batch, frames, width)
+        weights = jax.nn.softmax(logits).astype(v.dtype)
+        y_BxTxC = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(batch, frames, width)
         return nn.Dense(width, name="out")(y_BxTxC)

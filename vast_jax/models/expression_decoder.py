@@ -101,7 +101,7 @@ class LocalAttention(nn.Module):
         mask = jnp.concatenate([mask[:, :-2], mask[:, 1:-1], mask[:, 2:]], axis=2)
         logits = jnp.einsum("bnhqk,bnhsk->bnhqs", q[:, 1:-1] * (width // heads) ** -0.5, k) + alibi(heads, window)
         weights = jax.nn.softmax(jnp.where(mask[:, :, None, None], logits, -1e9))
-        y = jnp.einsum("bnhqs,bnhsk->bnqhk", weights, v).reshape(batch, blocks * window, width)
+        y = jnp.einsum("bnhqs,bnhsk->bnqhk", weights.astype(v.dtype), v).reshape(batch, blocks * window, width)
         return nn.Dense(width, name="out")(y[:, :time])
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import optax
 
 from vast_jax import audio, checkpoint
-from vast_jax.data import augmentation
+from vast_jax.data import augmentation, pipeline
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance, read
+from vast_jax.examples import OfExamples
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser
 from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.parts import acoustic_report
@@ -105,9 +106,11 @@ class AcousticPart:
         def init(key, batch: Batch):
             return {"acoustic": module.init(key, batch["fbank"], batch["mask"])["params"]}
 
-        def loss(params, batch: Batch, key, progress):
+        def each(params, batch: Batch, key, progress):
             fbank_BxTxF = (batch["fbank"] - mean) / std
-            logits_BxTxC = module.apply({"params": params["acoustic"]}, fbank_BxTxF, batch["mask"], key)
+            return module.apply({"params": params["acoustic"]}, fbank_BxTxF, batch["mask"], key)
+
+        def total(logits_BxTxC, batch: Batch, progress):
             if self.ctc:
                 padding_BxL = batch["phones"] == UNLABELLED
                 phones_BxL = jnp.where(padding_BxL, 0, batch["phones"]).astype(jnp.int32)
@@ -122,9 +125,9 @@ class AcousticPart:
             accuracy = (right_BxT & spoken_BxT).sum() / jnp.maximum(spoken_BxT.sum(), 1)
             return (loss_BxT * known_BxT).sum() / jnp.maximum(known_BxT.sum(), 1), {"accuracy": accuracy}
 
-        return Part(init=init, losses={"acoustic": loss})
+        return Part(init=init, losses={"acoustic": OfExamples(each, total)})
 
-    def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.MapDataset:
+    def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches, augmented on the fly: "mask" [B, T], T = 2 window, and "fbank", the model's features.
 
         Beside them "labels" [B, T]; with CTC "phones" [B, T / 2], filled up with UNLABELLED. An utterance is drawn as
@@ -146,8 +149,7 @@ class AcousticPart:
             phones[: len(utterance.phones)] = utterance.phones[: self.window]
             return out | {"phones": phones}
 
-        data = grain.MapDataset.source(self._draws(utterances)).seed(seed).shuffle().repeat().random_map(example)
-        return data.batch(batch_size, drop_remainder=True)
+        return pipeline.batches(self._draws(utterances), example, batch_size, seed)
 
     def _draws(self, utterances: LabelledUtterances) -> np.ndarray:
         """Places of utterances, one for each draw of a round."""

@@ -16,6 +16,7 @@ import optax
 from vast_jax import checkpoint
 from vast_jax.data import pipeline
 from vast_jax.data.grid_corpus import BLANK, GRAMMAR, LETTER, WORDS, grid_sentence
+from vast_jax.examples import OfExamples
 from vast_jax.metrics import lip_reading
 from vast_jax.models.lip_reader import LipNet, LipReader
 from vast_jax.parts.lipreader_data import Examples, Sentence, grid_clips, sentences
@@ -68,9 +69,12 @@ class LipReaderPart:
         def init(key, batch: Batch):
             return {"lipreader": module.init(key, batch["views"][:1], batch["mask"][:1])["params"]}
 
-        def loss(params, batch: Batch, key, progress):
+        def each(params, batch: Batch, key, progress):
+            return module.apply({"params": params["lipreader"]}, batch["views"], batch["mask"], key)
+
+        def total(found, batch: Batch, progress):
+            logits_BxTxC, phones_BxTxP = found
             mask_BxT, labels_BxT, words_BxW = batch["mask"], batch["labels"], batch["words"]
-            logits_BxTxC, phones_BxTxP = module.apply({"params": params["lipreader"]}, batch["views"], mask_BxT, key)
             frame_BxT = optax.softmax_cross_entropy_with_integer_labels(logits_BxTxC, labels_BxT)
             frames = _mean(frame_BxT, mask_BxT)
             ctc_B = optax.ctc_loss(logits_BxTxC, ~mask_BxT, words_BxW, words_BxW == BLANK, blank_id=BLANK)
@@ -82,7 +86,7 @@ class LipReaderPart:
             right = _mean(logits_BxTxC.argmax(-1) == labels_BxT, mask_BxT & (labels_BxT != BLANK))
             return total, {"frames": frames, "ctc": ctc, "phones": phones, "accuracy": right}
 
-        return Part(init=init, losses={"lipreader": loss})
+        return Part(init=init, losses={"lipreader": OfExamples(each, total)})
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `lipreader_data.Examples` from the training clips that have an alignment."""

@@ -18,6 +18,7 @@ import optax
 
 from vast_jax import avatar, losses, reach
 from vast_jax.data import pipeline
+from vast_jax.examples import OfExamples
 from vast_jax.face.model import load_face_model
 from vast_jax.models.discriminator import Discriminator
 from vast_jax.models.renderer import REDUCTION, Renderer, composite
@@ -88,6 +89,8 @@ class RendererPart:
     """Of the discriminator."""
     beta1: float = 0.9
     """Of Adam; 0.5 is usual where most steps are adversarial."""
+    remat: bool = False
+    """Keep no features of renderer, discriminator and VGG16 for the way back but compute them again: less memory."""
 
     def __post_init__(self):
         for name in ("region", "patch"):
@@ -125,7 +128,8 @@ class RendererPart:
     def part(self, constants: Mapping[str, np.ndarray]) -> Part:
         """Two players: "renderer", then "discriminator" against the renderer's new weights."""
         renderer, discriminator = self.module(), Discriminator(self.discriminator_widths)
-        perceptual = self._perceptual()
+        kept_apart = jax.checkpoint if self.remat else lambda function: function
+        perceptual = kept_apart(self._perceptual())
 
         def inputs(batch: Batch) -> tuple[Array, Array, Array]:
             """Mesh and frames in [-1, 1], hole in [0, 1] with a soft edge, [B, T, H, W, C]."""
@@ -134,9 +138,8 @@ class RendererPart:
 
         def render(params, batch: Batch) -> tuple[Array, Array, Array, Array]:
             mesh, frames, hole = inputs(batch)
-            generated, _ = renderer.apply(
-                {"params": params["renderer"]}, *avatar.conditions(mesh, frames, hole), batch["ppg"]
-            )
+            apply = kept_apart(renderer.apply)
+            generated, _ = apply({"params": params["renderer"]}, *avatar.conditions(mesh, frames, hole), batch["ppg"])
             image = composite(generated, frames, hole) if self.composite else generated
             return image, frames, mesh, hole
 
@@ -148,39 +151,44 @@ class RendererPart:
             return [array[:, at].reshape(-1, *array.shape[2:]) for array in arrays]
 
         def judge(params, mesh: Array, image: Array) -> tuple[Array, list[Array]]:
-            return discriminator.apply({"params": params["discriminator"]}, mesh, image)
+            return kept_apart(discriminator.apply)({"params": params["discriminator"]}, mesh, image)
 
-        def renderer_loss(params, batch: Batch, key, progress):
+        def drawn(params, batch: Batch, key, progress):
             image, frames, mesh, hole = render(params, batch)
             weight = (hole if self.composite else jnp.ones_like(hole)) * (
                 1 + self.mouth_weight * _inside(batch["boxes"], hole)
             )
-            l1, *coarser = losses.l1_by_scale(image, frames, weight, HALVINGS)
-            coarse = sum(coarser)
-
             fake, real, shape = judged(key, image, frames, mesh)
 
             logits, seen = judge(params, shape, fake)
             _, wanted = jax.lax.stop_gradient(judge(params, shape, real))
-            found = {
-                "l1": l1,
-                "coarse": coarse,
+            means = {
                 "perceptual": perceptual(fake, real),
                 "gan": losses.generator_loss(logits),
                 "matching": sum(losses.l1(a, b) for a, b in zip(seen, wanted, strict=True)) / len(seen),
             }
+            errors = losses.l1_by_scale(image, frames, weight, HALVINGS)
+            return errors, {name: value[None] for name, value in means.items()}
+
+        def renderer_loss(of_each, batch: Batch, progress):
+            errors, means = of_each
+            l1, *coarser = losses.pooled(*errors)
+            coarse, found = sum(coarser), {name: value.mean() for name, value in means.items()}
             grown = jnp.clip((progress - self.adversarial_from) / max(self.adversarial_from, 1e-6), 0, 1)
             against = self.gan_weight * found["gan"] + self.matching_weight * found["matching"]
-            drawn = self.l1_weight * l1 + self.coarse_weight * coarse + self.perceptual_weight * found["perceptual"]
-            return drawn + grown * against, found
+            plain = self.l1_weight * l1 + self.coarse_weight * coarse + self.perceptual_weight * found["perceptual"]
+            return plain + grown * against, {"l1": l1, "coarse": coarse, **found}
 
-        def discriminator_loss(params, batch: Batch, key, progress):
+        def told_apart(params, batch: Batch, key, progress):
             image, frames, mesh, _ = jax.lax.stop_gradient(render(params, batch))
             fake, real, shape = judged(key, image, frames, mesh)
             both = jnp.concatenate([real, fake])
             logits, _ = judge(params, jnp.concatenate([shape, shape]), both)
+            return losses.discriminator_loss(*jnp.split(logits, 2))[None]
+
+        def discriminator_loss(of_each, batch: Batch, progress):
             # Not before the renderer minds: one that had learned all of an early renderer's faults would drown it.
-            return (progress >= self.adversarial_from) * losses.discriminator_loss(*jnp.split(logits, 2)), {}
+            return (progress >= self.adversarial_from) * of_each.mean(), {}
 
         def init(key, batch: Batch):
             keys = jax.random.split(key)
@@ -191,7 +199,11 @@ class RendererPart:
                 "discriminator": discriminator.init(keys[1], mesh[:, 0], frames[:, 0])["params"],
             }
 
-        return Part(init=init, losses={"renderer": renderer_loss, "discriminator": discriminator_loss})
+        players = {
+            "renderer": OfExamples(drawn, renderer_loss),
+            "discriminator": OfExamples(told_apart, discriminator_loss),
+        }
+        return Part(init=init, losses=players)
 
     def _perceptual(self):
         """(fake, real [N, H, W, 3]) -> the perceptual loss; 0 without VGG16."""

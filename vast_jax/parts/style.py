@@ -13,10 +13,11 @@ import optax
 
 from vast_jax import checkpoint, losses
 from vast_jax.data import pipeline
+from vast_jax.examples import OfExamples
 from vast_jax.face.model import FaceModel, load_face_model, split_by_mouth_offset
 from vast_jax.models.expression_decoder import Chances
 from vast_jax.models.style_model import StyleModel, load_style_model
-from vast_jax.models.style_transfer import StyleTransfer, normalise
+from vast_jax.models.style_transfer import Reconstruction, StyleTransfer, normalise
 from vast_jax.parts import style_constants, style_liveliness, style_report
 from vast_jax.parts.style_data import BEGINS, UNDER_WAY, Examples, shares, usable
 from vast_jax.types import Array, Batch, Part, UserError
@@ -178,7 +179,7 @@ class StylePart:
         def init(key, batch: Batch):
             return {"style": module.init({"params": key}, *inputs(batch), batch["prompt_has_speech"], key)["params"]}
 
-        def loss(params, batch: Batch, key, progress):
+        def each(params, batch: Batch, key, progress):
             style_key, drop_key, hide_key, first_key = jax.random.split(key, 4)
             known = batch["prompt_has_speech"]
             known &= ~jax.random.bernoulli(hide_key, self.silent_prompt, known.shape)
@@ -187,10 +188,13 @@ class StylePart:
             first = x[:, 0] * jax.random.bernoulli(first_key, 0.5, (len(x), 1))
             forcing = 1 - (1 - self.teacher_forcing) * progress
             variables = {"params": params["style"]}
-            out = module.apply(
+            return module.apply(
                 variables, x, *rest, known, style_key, first, forcing, True, batch.get("prompt_blinks"),
                 rngs={"dropout": drop_key},
             )  # fmt: skip
+
+        def total(out: Reconstruction, batch: Batch, progress):
+            x, *_ = inputs(batch)
             seen = batch["mask"] & batch["valid"]
             reconstruction = losses.masked_mean(element(out.expression, x) * weight, seen)
             wandering, blinking, statistics = 0.0, 0.0, 0.0
@@ -217,7 +221,7 @@ class StylePart:
                 metrics["statistics"] = statistics
             return total + beta * losses.free_bits(kl, self.free_bits), metrics
 
-        return Part(init=init, losses={"style": loss})
+        return Part(init=init, losses={"style": OfExamples(each, total)})
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `style_data.Examples` from the clips with speech."""

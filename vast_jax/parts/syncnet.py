@@ -15,6 +15,7 @@ import optax
 
 from vast_jax import checkpoint
 from vast_jax.data import pipeline
+from vast_jax.examples import OfExamples
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.parts import syncnet_report
@@ -74,8 +75,11 @@ class SyncNetPart:
         def init(key, batch: Batch):
             return {"syncnet": module.init(key, batch["frames"][:1], batch["sound"][:1])["params"]}
 
-        def loss(params, batch: Batch, key, progress):
-            v_BxWxE, a_BxWxE = module.apply({"params": params["syncnet"]}, batch["frames"], batch["sound"], key)
+        def each(params, batch: Batch, key, progress):
+            return module.apply({"params": params["syncnet"]}, batch["frames"], batch["sound"], key)
+
+        def total(found, batch: Batch, progress):
+            v_BxWxE, a_BxWxE = found
             targets_OxWxW, prior_O = self._targets(v_BxWxE.shape[1])
             all_BxWxBxW = jnp.einsum("bie,cje->bicj", v_BxWxE, a_BxWxE) / self.temperature
             own_BxWxW = jnp.einsum("bibj->bij", all_BxWxBxW)
@@ -90,7 +94,7 @@ class SyncNetPart:
             metrics = dict(own=own, others=others, window_accuracy=right_BxW.mean(), late=(jnp.abs(late_B) > 1).mean())
             return own + self.others_weight * others, metrics
 
-        return Part(init=init, losses={"syncnet": loss})
+        return Part(init=init, losses={"syncnet": OfExamples(each, total)})
 
     def _targets(self, count: int) -> tuple[Array, Array]:
         """Which sound belongs to which window, if sound is late by each O of the frames possible: [O, W, W]; log prior.
