@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 STEPS, RATE = 10, 1e-3
-TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # to compile; it runs for seconds
+TWO_DEVICES = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=2"}
 WAYS = {  # (number of processes, environment, accumulate)
     "one device": (1, {}, 1),
     "two devices": (1, TWO_DEVICES, 1),
@@ -86,20 +87,30 @@ def run(name: str, way: str, folder: Path) -> dict[str, np.ndarray]:
     processes, environment, accumulate = WAYS[way]
     out, workdir = folder / f"{way}.npz", folder / way / "run"
     workdir.parent.mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     started = []
     for process in range(processes):
         torchrun = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(processes), RANK=str(process))
-        own = {**os.environ, "JAX_PLATFORMS": "cpu", **environment, **(torchrun if processes > 1 else {})}
+        own = {
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": QUICK,
+            **environment,
+            **(torchrun if processes > 1 else {}),
+        }
         command = [sys.executable, __file__, name, str(out), str(accumulate), str(workdir)]
         started.append(subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True))
     for process in started:
-        _, said = process.communicate(timeout=900)
+        _, said = process.communicate(timeout=1800)
         assert process.returncode == 0, said[-3000:]
     with np.load(out) as found:
         return dict(found)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def distances(found: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> dict[str, float]:
@@ -107,8 +118,7 @@ def distances(found: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> dic
     assert found.keys() == alone.keys()
     out = {"gradient": 0.0, "loss": 0.0, "parameter": 0.0}
     for name, value in found.items():
-        kind = name.split("/")[0].split("[")[0]
-        kind = next(known for known in out if kind.startswith(known))
+        kind = next(known for known in out if name.startswith(known))
         scale = max(np.linalg.norm(alone[name]), 1e-6)
         out[kind] = max(out[kind], float(np.linalg.norm(value - alone[name]) / scale))
     return out

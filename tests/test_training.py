@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import functools
+import json
 import os
 import shutil
 import signal
@@ -15,6 +17,7 @@ from toy_part import ToyPart, config, lines
 
 from vast_jax import checkpoint
 from vast_jax.config import parse_command
+from vast_jax.data.position import Position
 from vast_jax.training import fit, init_state, main, train_step
 from vast_jax.types import UserError
 
@@ -273,3 +276,39 @@ def test_two_devices_equal_one(whole, tmp_path):
     params, _ = checkpoint.load(tmp_path / "run" / "export")
     for player in whole[0].params:
         np.testing.assert_allclose(params[player]["w"], whole[0].params[player]["w"], rtol=1e-4)
+
+
+def test_a_full_disk_in_a_save_is_one_line_and_leaves_the_last_checkpoint(whole, tmp_path, capfd, monkeypatch):
+    async def full(self, directory):
+        async def write():  # in the thread that Orbax writes in
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        return write()
+
+    fit(dataclasses.replace(config, steps=4), tmp_path, tmp_path / "run")
+    monkeypatch.setattr(Position, "save", full)
+    with pytest.raises(UserError, match=r"cannot be written .*No space left.*last good checkpoint: \S+/checkpoints/4$"):
+        fit(config, tmp_path, tmp_path / "run")
+    assert "Traceback" not in capfd.readouterr().err
+    monkeypatch.undo()
+    half = shutil.ignore_patterns("*.orbax-checkpoint-tmp")  # which threads of this process may still be writing
+    shutil.copytree(tmp_path / "run", tmp_path / "later", ignore=half)
+    assert_same(fit(config, tmp_path, tmp_path / "later"), whole[0])
+
+
+def test_what_changes_rounding_alone_may_change_between_starts(whole, tmp_path):
+    fit(dataclasses.replace(config, steps=4), tmp_path, tmp_path / "run")
+    state = fit(dataclasses.replace(config, accumulate=2), tmp_path, tmp_path / "run")
+    for player in whole[0].params:
+        np.testing.assert_allclose(state.params[player]["w"], whole[0].params[player]["w"], rtol=1e-4)
+    with pytest.raises(UserError, match="compute = float32, this command bfloat16"):
+        fit(dataclasses.replace(config, compute="bfloat16"), tmp_path, tmp_path / "run")
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    del settings["compute"], settings["accumulate"]  # as a run was begun before there were these
+    (tmp_path / "run" / "config.json").write_text(json.dumps(settings))
+    assert int(fit(dataclasses.replace(config, steps=13), tmp_path, tmp_path / "run").step) == 13
+
+
+def test_a_trace_of_a_few_steps(tmp_path):
+    fit(dataclasses.replace(config, eval_every=0), tmp_path, tmp_path / "run", profile=tmp_path / "trace")
+    assert list((tmp_path / "trace").rglob("*.xplane.pb"))

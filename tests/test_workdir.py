@@ -50,7 +50,7 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, capsys):
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EROFS, "Read-only file system", "/run/x"),
         PermissionError(errno.EACCES, "Permission denied", "/run/x"),
-        ValueError("RESOURCE_EXHAUSTED: Error writing\nlocal file"),
+        ValueError("RESOURCE_EXHAUSTED: Error writing\nlocal file [OS error 28: ENOSPC No space left on device]"),
     ],
 )
 def test_a_disk_that_cannot_be_written_is_one_line(error):
@@ -59,7 +59,9 @@ def test_a_disk_that_cannot_be_written_is_one_line(error):
         raise error
 
 
-@pytest.mark.parametrize("error", [ValueError("a shape"), FileNotFoundError(errno.ENOENT, "No such file", "/data")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("RESOURCE_EXHAUSTED: GPU"), FileNotFoundError(errno.ENOENT, "No such file", "/data")]
+)
 def test_other_errors_stay_what_they_are(error):
     with pytest.raises(type(error)), disk_errors("/run", lambda: 7):
         raise error

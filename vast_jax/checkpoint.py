@@ -1,6 +1,7 @@
 """Checkpoints of a run (Orbax: everything, to resume) and shareable weights (safetensors with a JSON card)."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ class Run:
     def __init__(self, directory: str | os.PathLike):
         from orbax.checkpoint import v1 as ocp  # here, for only training needs what takes so long to import
 
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors are raised too, and said in one line
         self.directory = Path(directory).absolute()
         self._checkpointer = ocp.training.Checkpointer(
             self.directory,

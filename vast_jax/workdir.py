@@ -22,7 +22,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-_FULL_WORDS = ("no space left", "resource_exhausted", "disk quota", "read-only file system", "file too large")
+_FULL_WORDS = ("no space left", "disk quota", "read-only file system", "file too large")
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 
