@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-STEPS, RATE = 10, 1e-3
+STEPS = 10
+RATES = {"toy": 1e-2, "style": 1e-4}  # of the descent: where it swings, rounding grows from step to step
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # to compile; it runs for seconds
 TWO_DEVICES = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=2"}
 WAYS = {  # (number of processes, environment, accumulate)
@@ -44,7 +45,7 @@ def train(name: str, out: Path, accumulate: int, workdir: Path) -> None:
         "Descending",
         (type(part),),
         {
-            "optimisers": lambda self, steps: {p: keeps_gradient(RATE) for p in ("line", "follower", "style")},
+            "optimisers": lambda self, steps: {p: keeps_gradient(RATES[name]) for p in ("line", "follower", "style")},
             "report": lambda self, *_: {},
             "export": lambda self, *_: None,
         },

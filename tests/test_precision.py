@@ -1,3 +1,5 @@
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -41,7 +43,7 @@ def test_gradients_of_float32_parameters_are_float32_and_near():
     def gradient(loss):
         return jax.jit(jax.grad(lambda p: loss(p, {"x": x}, None, 0.0)[0]))(params)
 
-    exact, rounded = gradient(loss), gradient(loss._replace(compute="bfloat16"))
+    exact, rounded = gradient(loss), gradient(dataclasses.replace(loss, compute="bfloat16"))
     assert {leaf.dtype for leaf in jax.tree.leaves(rounded)} == {jnp.dtype("float32")}
     a, b = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (exact, rounded))
     assert 0 < np.linalg.norm(a - b) < 0.03 * np.linalg.norm(a)

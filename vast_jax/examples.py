@@ -1,7 +1,8 @@
 """Losses of examples that are seen one by one: the same however a batch is split over parts, devices and hosts."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ from vast_jax.precision import as_float32, products_in
 from vast_jax.types import Array, Batch, Metrics, Params
 
 
-class OfExamples(NamedTuple):
+@dataclass(frozen=True)
+class OfExamples:
     """A loss in two halves, called as any loss of a `types.Part`.
 
     `each` runs the networks on one example with a key of its own, the batch's with the example's place folded in;

@@ -1,5 +1,6 @@
 """One step of training: the state before the first, and each player's update in turn."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -43,7 +44,7 @@ def train_step(
     params, optimiser, metrics = dict(state.params), dict(state.optimiser), {}
     for index, (player, loss_of) in enumerate(part.losses.items()):
         if isinstance(loss_of, OfExamples):
-            loss_of = loss_of._replace(parts=accumulate, compute=compute)
+            loss_of = dataclasses.replace(loss_of, parts=accumulate, compute=compute)
 
         def loss(own: Params, player=player, loss_of=loss_of, index=index) -> tuple[Array, Metrics]:
             return loss_of({**params, player: own}, batch, jax.random.fold_in(key, index), progress)
