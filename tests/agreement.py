@@ -115,12 +115,13 @@ def free_port() -> int:
 
 
 def distances(found: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> dict[str, float]:
-    """Largest relative difference of the losses, of whole gradients and of parameters, by player and array."""
+    """Largest relative difference of the losses, of first gradients and of last parameters, by player and array; of a
+    small array, such as a bias that began at 0, relative to 0.001."""
     assert found.keys() == alone.keys()
     out = {"gradient": 0.0, "loss": 0.0, "parameter": 0.0}
     for name, value in found.items():
         kind = next(known for known in out if name.startswith(known))
-        scale = max(np.linalg.norm(alone[name]), 1e-6)
+        scale = max(np.linalg.norm(alone[name]), 1e-3 if kind == "parameter" else 1e-6)
         out[kind] = max(out[kind], float(np.linalg.norm(value - alone[name]) / scale))
     return out
 

@@ -59,22 +59,28 @@ def fuzz(args: Args) -> None:
     found: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         whole = originals(Path(folder), args.video)
-        for job, path, said in _results(args, whole, Path(folder)):
-            how = said.partition(":")[0]
-            found[job.kind, how] += 1
-            if how == "wrong":
-                args.keep.mkdir(parents=True, exist_ok=True)
-                kept = args.keep / path.name
-                shutil.copy(path, kept)
-                print(f"{kept}, {job.kind}: {said}", flush=True)
-            path.unlink()
-    kinds = sorted({kind for kind, _ in found})
-    table = [(kind, *(found[kind, how] for how in RESULTS)) for kind in kinds]
-    table.append((f"{args.count} files", *(sum(column) for column in list(zip(*table, strict=True))[1:])))
-    for kind, *numbers in table:
-        print(f"{kind:<20}", *(f"{number:4d} {how}" for number, how in zip(numbers, RESULTS, strict=True)))
-    if table[-1][-1]:
+        try:
+            for job, path, said in _results(args, whole, Path(folder)):
+                how = said.partition(":")[0]
+                found[job.kind, how] += 1
+                if how == "wrong":
+                    args.keep.mkdir(parents=True, exist_ok=True)
+                    kept = args.keep / path.name
+                    shutil.copy(path, kept)
+                    print(f"{kept}, {job.kind}: {said}", flush=True)
+                path.unlink()
+        finally:  # also when it is stopped
+            print(_table(found), flush=True)
+    if any(how == "wrong" for _, how in found):
         sys.exit(1)
+
+
+def _table(found: Counter[tuple[str, str]]) -> str:
+    """What became of the files, by the kind of damage."""
+    rows = {kind: [found[kind, how] for how in RESULTS] for kind in sorted({kind for kind, _ in found})}
+    rows[f"{sum(found.values())} files"] = [sum(row[i] for row in rows.values()) for i in range(len(RESULTS))]
+    told = ((kind, zip(row, RESULTS, strict=True)) for kind, row in rows.items())
+    return "\n".join(f"{kind:<20} " + " ".join(f"{number:4d} {how}" for number, how in row) for kind, row in told)
 
 
 class Job(NamedTuple):
