@@ -316,6 +316,14 @@ def test_a_file_without_a_sample_of_sound_is_refused(tmp_path, content, suffix):
         assert "0x" not in str(refused.value)  # no address of ffmpeg's
 
 
+@pytest.mark.parametrize("head", ["ffconcat version 1.0\nfile {}\n", "#EXTM3U\n#EXTINF:1.0,\n{}\n#EXT-X-ENDLIST\n"])
+def test_a_list_of_other_files_is_none_of_ours(tmp_path, head):
+    media.write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3, (32, 32))
+    (tmp_path / "list.mp4").write_text(head.format("a.mp4"))
+    with pytest.raises(UserError, match=r"list\.mp4"):
+        media.probe(tmp_path / "list.mp4")
+
+
 @pytest.mark.parametrize("rate", [8000, 44100])
 def test_a_sound_left_in_its_file_is_counted_and_carried_over(tmp_path, rate):
     path, speech = tmp_path / "a.wav", tone(1.234, rate)

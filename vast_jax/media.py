@@ -26,6 +26,7 @@ _STANDARD_TAGS = {"title", "comment", "artist", "date", "description", "copyrigh
 _VIDEO_CLOCK = f"fps={FPS}:start_time=0"
 _LEAD = 0.5 / FPS  # seconds: a frame that begins so little before a segment is its first
 _FRAGMENT = "200000"  # microseconds that a live viewer waits for: five frames
+_PLAYLIST = re.compile(r"^Input #0, (concat|hls|dash)\b", re.MULTILINE)  # what a stranger's text has us open
 _AU_HEADER = 24  # bytes, without the annotation that may follow
 _AUDIO_FILTER = "aresample=async=1:first_pts=0"
 
@@ -336,6 +337,8 @@ def _header(source: Source) -> str:
     if "Stream #" not in text:
         reason = (text.strip().splitlines() or ["unknown format"])[-1]
         raise UserError(f"cannot read {path} as video or audio ({reason.split('file:')[-1]})")
+    if _PLAYLIST.search(text):
+        raise UserError(f"{path} is a list of other files to play: give a video or audio file")
     return text
 
 
