@@ -14,7 +14,7 @@ from pathlib import Path
 from vast_jax.data.builders import folder_of
 from vast_jax.data.footage import prepare_video
 from vast_jax.data.jobs import Job, Outcome, say
-from vast_jax.data.store import STAGING, add_staged, read_outcomes, write_outcomes
+from vast_jax.data.store import STAGING, add_staged, read_outcomes, remove_if_empty, write_outcomes
 from vast_jax.data.workers import single_threaded
 from vast_jax.types import UserError
 
@@ -54,8 +54,7 @@ def forget_outcomes(out: Path, folders: Iterable[str]) -> None:
     """Removes what `prepare_on_beam` left for the report, once that is written."""
     for folder in folders:
         _outcomes_path(out, folder).unlink(missing_ok=True)
-    if (out / STAGING).is_dir() and not any((out / STAGING).iterdir()):
-        (out / STAGING).rmdir()
+    remove_if_empty(out / STAGING)
 
 
 def _with_runner(workers: int, flags: Sequence[str]) -> list[str]:

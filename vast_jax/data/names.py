@@ -26,13 +26,16 @@ def find_videos(paths: Iterable[Path]) -> list[Path]:
             continue
         if not path.is_dir():
             raise UserError(f"{path} does not exist: give videos or folders of videos")
-        below = sorted(
-            p.absolute() for p in path.rglob("[!.]*") if p.suffix.lower() in media.VIDEO_SUFFIXES and p.is_file()
-        )
+        below = videos_below(path.absolute())
         if not below:
             raise UserError(f"no video below {path}: looked for {' '.join(sorted(media.VIDEO_SUFFIXES))}")
         found.update(dict.fromkeys(below))
     return list(found)
+
+
+def videos_below(folder: Path) -> list[Path]:
+    """All videos of a folder at any depth, in order."""
+    return sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in media.VIDEO_SUFFIXES and p.is_file())
 
 
 def clip_name(path: Path) -> str:

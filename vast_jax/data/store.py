@@ -57,8 +57,13 @@ def add_staged(out: Path, folder: str) -> None:
         old = [clip for clip in stored_clips(out / folder) if video_of(clip.name) not in videos]
         builders.write_folder(out / folder, [*old, *new])
     shutil.rmtree(staging, ignore_errors=True)
-    if (out / STAGING).is_dir() and not any((out / STAGING).iterdir()):
-        (out / STAGING).rmdir()
+    remove_if_empty(out / STAGING)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Leaves no empty folder; nothing where there is none."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _finished(staging: Path) -> list[Path]:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from vast_jax.data.corpora.recording import Listing, Recording, videos_below
+from vast_jax.data.corpora.recording import Listing, Recording
+from vast_jax.data.names import videos_below
 
 
 def listing(root: Path) -> Listing:

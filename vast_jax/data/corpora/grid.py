@@ -8,8 +8,9 @@ twice, the file of mpg_6000 (720x576) is taken.
 import re
 from pathlib import Path
 
-from vast_jax.data.corpora.recording import Listing, Recording, videos_below
+from vast_jax.data.corpora.recording import Listing, Recording
 from vast_jax.data.grid_corpus import grid_sentence, is_grid_name
+from vast_jax.data.names import videos_below
 
 _SPEAKER = re.compile(r"(s\d+)(\.mpg_.*)?")
 

@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 from vast_jax import media
-from vast_jax.data.corpora.recording import Listing, Recording, segment, videos_below
+from vast_jax.data.corpora.recording import Listing, Recording, segment
+from vast_jax.data.names import videos_below
 from vast_jax.types import UserError
 
 _TIMES = "_annotion_time.txt"  # sic

@@ -6,7 +6,8 @@ Each actor's archives as unpacked: M003/video/front/angry/level_3/001.mp4 and M0
 import re
 from pathlib import Path
 
-from vast_jax.data.corpora.recording import Listing, Recording, videos_below
+from vast_jax.data.corpora.recording import Listing, Recording
+from vast_jax.data.names import videos_below
 
 VIEWS = ("front", "left_30", "left_60", "right_30", "right_60", "top", "down")
 _ACTOR = re.compile(r"[MW]\d{3}")

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vast_jax.data.splits import in_paper, is_held_out
-from vast_jax.media import FPS, VIDEO_SUFFIXES
+from vast_jax.media import FPS
 from vast_jax.types import Segment, Source, UserError
 
 
@@ -63,11 +63,6 @@ class Listing:
             example = f", such as {self.recordings[0].name}" if self.recordings else ""
             raise UserError(f"no name fits {' or '.join(patterns)} among {len(self.recordings)} recordings{example}")
         return Listing(kept, {name: reason for name, reason in self.left_out.items() if fits(name)})
-
-
-def videos_below(root: Path) -> list[Path]:
-    """All videos of a folder at any depth, in order."""
-    return sorted(p for p in root.rglob("[!.]*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
 
 
 def segment(path: Path, start: float, stop: float) -> Segment:

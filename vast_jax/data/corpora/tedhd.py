@@ -6,7 +6,8 @@ or 12/0.mp4, 12/1.mp4. The number is the speaker's.
 
 from pathlib import Path
 
-from vast_jax.data.corpora.recording import Listing, Recording, segment, videos_below
+from vast_jax.data.corpora.recording import Listing, Recording, segment
+from vast_jax.data.names import videos_below
 from vast_jax.types import UserError
 
 _LIST = "_time.txt"
