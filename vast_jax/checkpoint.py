@@ -138,9 +138,11 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     path = _weights_file(opened(path))
     card = read_card(path)
     needed = (path.name, path.with_suffix(".json").name, *(TEMPLATE if card.get("manifest") else ()))
-    if check_manifest(path.parent, *needed) is None and card.get("manifest"):
+    manifest = check_manifest(path.parent, *needed)
+    if manifest is None and card.get("manifest"):
         raise UserError(f"{path.parent} lacks {MANIFEST}, which lists its files: copy the whole folder")
-    if sha256(path) != card["sha256"]:
+    found = manifest["files"][path.name]["sha256"] if manifest else sha256(path)
+    if found != card["sha256"]:
         name = path.with_suffix(".json").name
         raise UserError(f"{path} is not the file that {name} describes (sha256 differs): copy both again")
     flat, _ = strict.read_safetensors(path)

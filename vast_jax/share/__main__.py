@@ -1,6 +1,6 @@
 """python -m vast_jax.share pack|inspect|verify|fetch|fuzz ... : share avatars, weights and styles (docs/sharing.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -42,12 +42,10 @@ class Inspect:
     """a bundle, packed or a folder, exported weights, or a .style file"""
 
 
-@dataclass(frozen=True)
-class Verify:
-    """Checks a bundle: hashes, layout, shapes, sizes, and that it fits the models in use."""
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a bundle is checked against."""
 
-    source: tyro.conf.Positional[Path]
-    """a bundle, packed or a folder, exported weights, or a .style file"""
     face_model: Path | None = None
     """face model that it must fit; none: the shipped one"""
     acoustic_model: str | None = None
@@ -55,9 +53,24 @@ class Verify:
     largest: int = LARGEST // MIB
     """MiB that it may have"""
 
+    def verifier(self) -> Callable[[Path], list[str]]:
+        """`verifying.verify` with these models, loaded now: what is wrong with them is said before a download."""
+        from vast_jax.share.verifying import models_in_use, verify  # with JAX: the other commands start at once
+
+        here = models_in_use(self.face_model, self.acoustic_model)
+        return lambda source: verify(source, here, self.largest * MIB)
+
 
 @dataclass(frozen=True)
-class Fetch:
+class Verify(Checked):
+    """Checks a bundle: hashes, layout, shapes, sizes, and that it fits the models in use."""
+
+    source: tyro.conf.Positional[Path]
+    """a bundle, packed or a folder, exported weights, or a .style file"""
+
+
+@dataclass(frozen=True)
+class Fetch(Checked):
     """Brings a bundle to a new folder, verified before it has its name."""
 
     source: tyro.conf.Positional[str]
@@ -66,12 +79,6 @@ class Fetch:
     """a new folder"""
     sha256: str | None = None
     """SHA-256 that the file (of several: their manifest.json) must have, as `pack` printed it"""
-    face_model: Path | None = None
-    """face model that it must fit; none: the shipped one"""
-    acoustic_model: str | None = None
-    """folder of the acoustic weights that it must fit; none: the shipped ones"""
-    largest: int = LARGEST // MIB
-    """MiB that it may have"""
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(args: Pack | Inspect | Verify | Fetch | Fuzz) -> None:
-    """Does what the command says. What needs the models is imported here: the rest starts at once."""
+    """Does what the command says."""
     match args:
         case Pack():
             hashed = pack(args.source, args.out, args.licence, args.consent, args.author)
@@ -110,18 +117,12 @@ def run(args: Pack | Inspect | Verify | Fetch | Fuzz) -> None:
         case Inspect():
             print("\n".join(_told(args.source)))
         case Verify():
-            from vast_jax.share.verifying import models_in_use, verify
-
-            here = models_in_use(args.face_model, args.acoustic_model)
-            print("\n".join(f"ok      {said}" for said in verify(args.source, here, args.largest * MIB)))
+            print("\n".join(f"ok      {said}" for said in args.verifier()(args.source)))
         case Fetch():
-            from vast_jax.share.verifying import models_in_use, verify
-
-            here, most = models_in_use(args.face_model, args.acoustic_model), args.largest * MIB
-            fetch(args.source, args.out, lambda folder: verify(folder, here, most), args.sha256, most)
+            fetch(args.source, args.out, args.verifier(), args.sha256, args.largest * MIB)
             print("\n".join(_told(args.out)))
         case Fuzz():
-            from vast_jax.share.fuzz import fuzz
+            from vast_jax.share.fuzz import fuzz  # with JAX, as `Checked.verifier`
 
             print(fuzz(args.source, args.count, args.seed, print))
 

@@ -9,6 +9,7 @@ each with README.md (the model card), manifest.json and, if there is one, LICENS
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +88,13 @@ def find(source: str | os.PathLike) -> Bundle:
     kind = PROMPT if main.suffix == ".style" else AVATAR if extras else WEIGHTS
     beside = [main.with_suffix(".json").name, README, LICENSE] if source.is_dir() else [main.with_suffix(".json").name]
     return Bundle(kind, main, tuple(name for name in (main.name, *extras, *beside) if (main.parent / name).is_file()))
+
+
+def copy_files(names: Iterable[str], source: Path, target: Path) -> None:
+    """Copies files of a bundle's folder to another, which is made if missing."""
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
 
 
 def write_manifest(folder: str | os.PathLike, kind: str, names: Iterable[str]) -> Path:

@@ -14,7 +14,7 @@ from typing import IO
 from vast_jax.errors import UserError
 from vast_jax.files import atomic_path, sha256
 from vast_jax.share import archive
-from vast_jax.share.bundle import LARGEST, MANIFEST, Bundle, allowed, check_names, find
+from vast_jax.share.bundle import LARGEST, MANIFEST, Bundle, allowed, check_names, copy_files, find
 from vast_jax.share.unpacking import named, unpack_checked
 from vast_jax.strict import size_of
 
@@ -110,9 +110,7 @@ def _from_path(path: Path, got: Path, most: int) -> Path:
     names = [*bundle.files, *([MANIFEST] if (bundle.folder / MANIFEST).is_file() else [])]
     if sum(size_of(bundle.folder / name, most) for name in names) > most:
         raise UserError(f"{path} is larger than {most} bytes (--largest)")
-    for name in names:
-        (got / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(bundle.folder / name, got / name)
+    copy_files(names, bundle.folder, got)
     return got
 
 

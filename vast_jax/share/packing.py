@@ -21,6 +21,7 @@ from vast_jax.share.bundle import (
     TEMPLATE,
     Bundle,
     check_manifest,
+    copy_files,
     find,
     write_manifest,
 )
@@ -93,9 +94,7 @@ def _card(bundle: Bundle, given: Mapping[str, str | None]) -> dict:
 def _fill(folder: Path, bundle: Bundle, card: Mapping, name: str) -> list[str]:
     """Writes a bundle's files; returns their names, without the manifest."""
     kept = (bundle.main.name, *(n for n in (*TEMPLATE, LICENSE) if n in bundle.files))
-    for file in kept:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(bundle.folder / file, folder / file)
+    copy_files(kept, bundle.folder, folder)
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     (folder / bundle.card.name).write_text(text, encoding="utf-8", newline="\n")
     told = about(find(folder))
