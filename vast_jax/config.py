@@ -52,7 +52,7 @@ class Config:
     save_every: int = 500
     """Steps between two checkpoints; 0 is at the end only."""
     accumulate: int = 1
-    """Parts of a batch that the networks see one after another: as much less memory, a third more time."""
+    """Parts of a batch that the networks see one after another: less memory, but on CPUs, for a third more time."""
     compute: Literal["float32", "bfloat16"] = "float32"
     """Type of the products of layers and convolutions; parameters, optimiser, norms and losses are always float32."""
 
