@@ -100,11 +100,12 @@ def envelope_of(model: FaceModel, track: FaceTrack) -> np.ndarray:
     points = np.zeros((len(_DIRECTIONS), 3), np.float32)
     for start in range(0, len(track.valid), _CHUNK * _HOLE_STEP):
         expression = track.expression[start : start + _CHUNK * _HOLE_STEP : _HOLE_STEP]
-        seen = vertices(model, track.identity, expression)[:, face].reshape(-1, 3)
-        reach = _DIRECTIONS @ seen.T
-        further = np.flatnonzero(reach.max(1) > furthest)
-        furthest[further] = reach[further].max(1)
-        points[further] = seen[reach[further].argmax(1)]
+        for seen in vertices(model, track.identity, expression)[:, face]:  # a frame's products fit the cache
+            reach = _DIRECTIONS @ seen.T
+            at = reach.argmax(1)
+            most = np.take_along_axis(reach, at[:, None], 1)[:, 0]
+            further = most > furthest
+            furthest[further], points[further] = most[further], seen[at[further]]
     return points
 
 

@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from vast_jax import checkpoint, cli, hosts, sharding
 from vast_jax.caching import use_compilation_cache
 from vast_jax.config import Config, parse_command
+from vast_jax.data import example_processes
 from vast_jax.files import atomic_path
 from vast_jax.profiling import Trace
 from vast_jax.reporting import Progress, Scalars
@@ -61,6 +62,7 @@ def fit(
         disk_errors(workdir, lambda: checkpoint.newest(checkpoints)),
         locked(workdir),
         checkpoint.Run(checkpoints) as saved,
+        example_processes.none_left(),
     ):
         constants, weights = open_workdir(config, data_dir, workdir, saved.step, init_from)
         if saved.step is None and hasattr(config.part, "preflight"):

@@ -1,8 +1,8 @@
 """python -m vast_jax.training_benchmark [--parts style acoustic renderer] [--batch-size N]
 
-Seconds a training step and examples a second of the three parts in the paper's size, on made-up data, and what share of
-the device's peak that is: the peak is that of a large matrix product, measured here. On a single core the processor's
-own time is counted, so that what else runs on it does not matter.
+Seconds a training step and examples a second of the three parts in the paper's size, and frames a second that the
+renderer draws, on made-up data, and what share of the device's peak that is: the peak is that of a large matrix product,
+measured here. On a single core the processor's own time is counted, so that what else runs on it does not matter.
 """
 
 import functools
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import audio, cli
+from vast_jax import audio, cli, precision
 from vast_jax.config import Config, read_config
 from vast_jax.train_step import init_state, train_step
 from vast_jax.work import products
@@ -25,7 +25,9 @@ from vast_jax.work import products
 CONFIGS = {"style": "style_paper.py", "acoustic": "acoustic_paper.py", "renderer": "renderer_full.py"}
 D, STRONG, LIPS = 233, 85, 3  # expression parameters of the paper, of the mouth; lip measures
 SIDE, MESH, AROUND, BOXES = 256, 7, 9, 3  # of the renderer's pictures
-PEAK_SIZE = 2048  # rows and columns of the product that shows the peak
+DRAWN = 25  # frames that the renderer draws at once
+PEAK_SIZES = (2048, 4096, 8192, 16384)  # rows and columns of the product that shows the peak: the first that ...
+PEAK_SECONDS = 0.02  # ... takes so long
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Args:
     """parts of a batch"""
     remat: bool = False
     """of the renderer"""
-    steps: int = 2
-    """timed, after one that compiles"""
+    steps: int | None = None
+    """timed, after one that compiles; none: 2 on processors, 20 on accelerators"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,6 +65,11 @@ def benchmark(args: Args) -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in args.parts:
         print(_row(name, args, peak), flush=True)
+    if "renderer" in args.parts:
+        print("\n| renderer, drawing | frames at once | products a frame, GFLOP | a frame, ms | frames/s | of peak |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: |")
+        for config, side in (("renderer_full.py", SIDE), ("renderer.py", None)):
+            print(_drawing_row(read_config(args.configs / config).part, side, args, peak), flush=True)
 
 
 def _row(name: str, args: Args, peak: float) -> str:
@@ -93,9 +100,38 @@ def _row(name: str, args: Args, peak: float) -> str:
         jax.block_until_ready(state)
 
     run()
-    seconds = min(_seconds(run) for _ in range(args.steps))
+    seconds = min(_seconds(run) for _ in range(_repeats(args)))
     cells = f"{config.batch_size} | {work / 1e9:.0f} | {memory / 1e9:.1f} | {compiling:.0f} | {seconds:.2f}"
     return f"| {name} | {cells} | {config.batch_size / seconds:.2f} | {100 * work / seconds / peak:.0f} % |"
+
+
+def _drawing_row(part, side: int | None, args: Args, peak: float) -> str:
+    """Of the renderer alone: pictures of `side`, or of the part's own region."""
+    side = side or part.region
+    renderer, rng = part.module(), np.random.default_rng(0)
+    shape = (1, DRAWN, side, side)
+    channels = MESH + 3 * renderer.textured
+    inputs = [jnp.asarray(rng.standard_normal((*shape, c), np.float32)) for c in (channels, 3, 1)]
+    inputs.append(jnp.asarray(rng.standard_normal((1, DRAWN, AROUND, len(audio.PHONES)), np.float32)))
+    params = jax.jit(renderer.init)(jax.random.key(0), *inputs)
+
+    def draw(params, *inputs):
+        with precision.products_in(args.compute):
+            return renderer.apply(params, *inputs)
+
+    work = products(draw, params, *inputs) / DRAWN
+    draw = jax.jit(draw)
+    run = lambda: jax.block_until_ready(draw(params, *inputs))  # noqa: E731
+    run()
+    seconds = min(_seconds(run) for _ in range(_repeats(args))) / DRAWN
+    cells = (
+        f"{DRAWN} | {work / 1e9:.1f} | {1e3 * seconds:.2f} | {1 / seconds:.0f} | {100 * work / seconds / peak:.0f} %"
+    )
+    return f"| {side}x{side}, widths {'-'.join(map(str, renderer.widths))} | {cells} |"
+
+
+def _repeats(args: Args) -> int:
+    return args.steps or (2 if jax.default_backend() == "cpu" else 20)
 
 
 def made_up(name: str, config: Config) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -131,11 +167,15 @@ def made_up(name: str, config: Config) -> tuple[dict[str, np.ndarray], dict[str,
 
 def measured_peak(compute: str) -> float:
     """Floating-point operations a second of a large square matrix product."""
-    matrix = jnp.ones((PEAK_SIZE, PEAK_SIZE), compute)
     multiply = jax.jit(lambda a: a @ a)
-    run = lambda: jax.block_until_ready(multiply(matrix))  # noqa: E731
-    run()
-    return 2 * PEAK_SIZE**3 / min(_seconds(run) for _ in range(3))
+    for size in PEAK_SIZES:
+        matrix = jnp.ones((size, size), compute)
+        run = lambda matrix=matrix: jax.block_until_ready(multiply(matrix))  # noqa: E731
+        run()
+        seconds = min(_seconds(run) for _ in range(3))
+        if seconds >= PEAK_SECONDS:
+            break
+    return 2 * size**3 / seconds
 
 
 def _seconds(run: Callable[[], object]) -> float:

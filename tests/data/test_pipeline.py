@@ -1,12 +1,15 @@
 import dataclasses
 import itertools
 import json
+import os
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from vast_jax.data import builders
+from vast_jax.data.example_processes import none_left
 from vast_jax.data.pipeline import Clips, batches, eval_batches, open_clips, pad_frames, windows
 from vast_jax.types import UserError
 
@@ -70,6 +73,35 @@ def test_hosts_make_the_rows_of_the_batches_that_one_would_make(monkeypatch, hos
     assert same(alone, together)
     with pytest.raises(UserError, match=f"cannot be shared by {hosts} hosts"):
         batches(NUMBERS, example, 5, seed=0)
+
+
+def test_processes_that_make_examples_change_no_batch():
+    alone = iter(batches(NUMBERS, example, 4, seed=0, workers=0))
+    with none_left():
+        shared = iter(batches(NUMBERS, example, 4, seed=0, workers=2))
+        assert same(take(alone, 12), take(shared, 12))
+    assert json.dumps(alone.get_state()) == json.dumps(shared.get_state())
+
+
+def where_it_is_made(number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return {"process": np.asarray(os.getpid()), "noise": rng.standard_normal(3)}
+
+
+def test_examples_are_made_elsewhere_by_processes_that_end():
+    with none_left():
+        shared = iter(batches(NUMBERS, where_it_is_made, 2, seed=0, workers=2))
+        made_by = {int(number) for batch in take(shared, 12) for number in batch["process"]}
+        assert os.getpid() not in made_by and 1 <= len(made_by) <= 2
+    assert not [number for number in made_by if Path(f"/proc/{number}/cmdline").is_file()]
+
+
+def dies(number: int, rng: np.random.Generator):
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_told_in_words():
+    with none_left(), pytest.raises(UserError, match="a process that makes training examples died"):
+        next(iter(batches(NUMBERS, dies, 2, seed=0, workers=2)))
 
 
 def test_evaluation_is_fixed_and_complete():

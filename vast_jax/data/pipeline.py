@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from vast_jax.data.clips import Clip
+from vast_jax.data.example_processes import InProcesses, processes
 from vast_jax.types import UserError
 
 Example = dict[str, np.ndarray]
@@ -144,6 +145,7 @@ def batches(
     batch_size: int,
     seed: int,
     prefetch: int = 4,
+    workers: int | None = None,
 ) -> grain.IterDataset:
     """Batches for training, without end: shuffled anew every epoch; of several hosts each makes its own rows of them.
 
@@ -154,7 +156,9 @@ def batches(
       source: items, e.g. `Clips` or `windows(...)`.
       make_example: an item and a generator of its own to a flat dict of arrays, of the same shapes for every item.
       batch_size: of all hosts together.
-      prefetch: batches kept ready by a background thread.
+      prefetch: batches kept ready.
+      workers: processes that make the examples, for which `source` and `make_example` must be picklable; 0: two
+        threads of this one. By default as many as serve (`example_processes.processes`). It changes no batch.
 
     Raises:
       UserError: a batch size the hosts cannot share.
@@ -163,10 +167,13 @@ def batches(
     if batch_size % hosts:
         raise UserError(f"batches of {batch_size} cannot be shared by {hosts} hosts")
     examples = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(make_example)
+    workers = processes() if workers is None else workers
+    if workers:
+        examples, prefetch = grain.MapDataset.source(InProcesses(examples, workers)), max(prefetch, 2 * workers)
     if hosts > 1:
         examples = grain.MapDataset.source(_Rows(examples, batch_size, hosts, jax.process_index()))
     return examples.batch(batch_size // hosts, drop_remainder=True).to_iter_dataset(
-        grain.ReadOptions(num_threads=min(prefetch, 2), prefetch_buffer_size=prefetch)
+        grain.ReadOptions(num_threads=min(prefetch, workers or 2), prefetch_buffer_size=prefetch)
     )
 
 

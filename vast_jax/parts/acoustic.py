@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import flax.linen as nn
 import grain
 import jax.numpy as jnp
 import numpy as np
@@ -137,18 +138,7 @@ class AcousticPart:
         some = [(utterance.signal, len(utterance.labels)) for utterance in _some(utterances, 50)]
         mean = np.mean([features(speech, 0, frames).mean(0) for speech, frames in some], 0)
 
-        def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-            utterance = utterances[int(index)]
-            speech, labels = augmentation.cut(utterance, self.window, rng)
-            speech, labels = augmentation.distort(speech, labels, rng, wordless=not self.ctc)
-            fbank = augmentation.colour(features(speech, 0, len(labels)), mean, rng)
-            out = {"fbank": fbank.astype(np.float32), "mask": np.ones(len(labels), bool)}
-            if not self.ctc:
-                return out | {"labels": labels}
-            phones = np.full(self.window, UNLABELLED, np.uint8)
-            phones[: len(utterance.phones)] = utterance.phones[: self.window]
-            return out | {"phones": phones}
-
+        example = _Examples(utterances, self.module(), mean, self.window, self.ctc)
         return pipeline.batches(self._draws(utterances), example, batch_size, seed)
 
     def _draws(self, utterances: LabelledUtterances) -> np.ndarray:
@@ -188,6 +178,29 @@ class AcousticPart:
         card = dict(part="acoustic", config=self._config(), data=data, figures=figures, phones=audio.PHONES)
         card["licence"] = self.licence
         checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Examples:
+    """Makes an example of an utterance: a cut of it, augmented."""
+
+    utterances: LabelledUtterances
+    module: nn.Module
+    mean: np.ndarray
+    window: int
+    ctc: bool
+
+    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        utterance = self.utterances[int(index)]
+        speech, labels = augmentation.cut(utterance, self.window, rng)
+        speech, labels = augmentation.distort(speech, labels, rng, wordless=not self.ctc)
+        fbank = augmentation.colour(self.module.features(speech, 0, len(labels)), self.mean, rng)
+        out = {"fbank": fbank.astype(np.float32), "mask": np.ones(len(labels), bool)}
+        if not self.ctc:
+            return out | {"labels": labels}
+        phones = np.full(self.window, UNLABELLED, np.uint8)
+        phones[: len(utterance.phones)] = utterance.phones[: self.window]
+        return out | {"phones": phones}
 
 
 def _some(utterances: Sequence[Utterance], count: int) -> list[Utterance]:

@@ -13,7 +13,7 @@ from vast_jax.face.background import jitter
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.types import UserError
 
-MARGIN = 10  # pixels around the landmarks of mouth and eyes
+MARGINS = (24, 10, 10)  # pixels around the landmarks of mouth and eyes: chin and cheeks speak too
 SHIFT = 16  # pixels by which mouth or eyes may lie off the middle of a patch
 _LIPS = (0, 17, 37, 61, 84, 267, 291, 314)  # MediaPipe: corners, and what is highest and lowest; so of the eyes
 _FEATURES = (_LIPS, (33, 133, 145, 159), (263, 362, 374, 386))
@@ -91,7 +91,8 @@ class Examples:
             at = slice(window.start, window.stop)
         track = scene.subset(clip.track, at)
         holes = jitter(scene.holes_of(self.envelope(clip), track), rng)
-        boxes = np.stack([_box(track.landmarks[:, points, :2]) for points in _FEATURES])
+        features = zip(_FEATURES, MARGINS, strict=True)
+        boxes = np.stack([_box(track.landmarks[:, points, :2], margin) for points, margin in features])
         view = self._view(holes.any(0), boxes, rng)
         return {
             "mesh": np.ascontiguousarray(view.cut(scene.draw_mesh(self.model, track, track.expression, self.texture))),
@@ -115,9 +116,9 @@ class Examples:
         return scene.Window(int(corner[0]), int(corner[1]), self.patch)
 
 
-def _box(points: np.ndarray) -> np.ndarray:
+def _box(points: np.ndarray, margin: int) -> np.ndarray:
     """Around points [T, n, 2] of all frames: top, left, bottom, right, int32."""
-    low, high = points.min((0, 1)) - MARGIN, points.max((0, 1)) + MARGIN
+    low, high = points.min((0, 1)) - margin, points.max((0, 1)) + margin
     return np.array([low[1], low[0], high[1], high[0]]).round().astype(np.int32)
 
 
