@@ -7,6 +7,7 @@ from vast_jax.types import UserError
 
 TORCHRUN = dict(MASTER_ADDR="first", MASTER_PORT="1234", RANK="1", WORLD_SIZE="4")
 SECOND_OF_FOUR = dict(coordinator_address="first:1234", num_processes=4, process_id=1)
+ON_SECOND_GPU = dict(local_device_ids=[1])
 
 
 @pytest.fixture
@@ -24,6 +25,8 @@ def asked(monkeypatch):
         (Hosts("first:1234", 4, 1), {}, [SECOND_OF_FOUR]),
         (Hosts("first:1234", 1, 0), {}, []),
         (Hosts(), TORCHRUN, [SECOND_OF_FOUR]),
+        (Hosts(), TORCHRUN | {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}, [SECOND_OF_FOUR]),
+        (Hosts(), TORCHRUN | {"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, [SECOND_OF_FOUR | ON_SECOND_GPU]),
         (Hosts(), {"SLURM_STEP_NUM_TASKS": "2"}, [{}]),
         (Hosts(distributed=True), {}, [{}]),
     ],
@@ -41,6 +44,7 @@ def test_flags_and_environments(asked, given, environment, expected):
         (Hosts("first:1", 2, 2), {}, "process 2 of 2"),
         (Hosts(), {"WORLD_SIZE": "2"}, "not MASTER_ADDR, MASTER_PORT, RANK"),
         (Hosts(), {**TORCHRUN, "RANK": "x"}, "must be numbers"),
+        (Hosts(), {**TORCHRUN, "LOCAL_RANK": ""}, "must be numbers"),
     ],
 )
 def test_what_does_not_fit_is_said(asked, given, environment, said):

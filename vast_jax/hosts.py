@@ -26,7 +26,7 @@ class Hosts:
     """Which of them this is, from 0."""
     distributed: bool = False
     """Let JAX find the processes itself: TPU pods, Kubernetes, Open MPI. Slurm's srun and torchrun's variables are seen
-    without it."""
+    without it; JAX gives each of Slurm's tasks one GPU, and so do we for torchrun's processes on one machine."""
 
 
 def connect(hosts: Hosts, environment: Mapping[str, str] = os.environ) -> None:
@@ -58,20 +58,24 @@ def _arguments(hosts: Hosts, environment: Mapping[str, str]) -> dict | None:
             raise UserError(f"WORLD_SIZE is set but not {', '.join(missing)}: set all of {', '.join(_TORCHRUN)}")
         try:
             count, own = int(environment["WORLD_SIZE"]), int(environment["RANK"])
+            here, among = int(environment.get("LOCAL_RANK", 0)), int(environment.get("LOCAL_WORLD_SIZE", 1))
         except ValueError:
-            raise UserError("WORLD_SIZE and RANK must be numbers") from None
-        return _process(f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}", count, own)
+            raise UserError("WORLD_SIZE, RANK, LOCAL_RANK and LOCAL_WORLD_SIZE must be numbers") from None
+        one_device = {"local_device_ids": [here]} if among > 1 else {}  # of several here each has a GPU of its own
+        return _process(f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}", count, own, **one_device)
     if hosts.distributed or environment.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         return {}
     return None
 
 
-def _process(coordinator: str, count: int, own: int) -> dict | None:
+def _process(coordinator: str, count: int, own: int, **devices) -> dict | None:
     if not 0 <= own < count:
         raise UserError(f"process {own} of {count}: they are counted from 0")
     if ":" not in coordinator:
         raise UserError(f"--coordinator {coordinator}: give HOST:PORT")
-    return dict(coordinator_address=coordinator, num_processes=count, process_id=own) if count > 1 else None
+    if count == 1:
+        return None
+    return dict(coordinator_address=coordinator, num_processes=count, process_id=own, **devices)
 
 
 def several() -> bool:

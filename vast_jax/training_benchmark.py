@@ -1,8 +1,8 @@
 """python -m vast_jax.training_benchmark [--parts style acoustic renderer] [--batch-size N]
 
 Seconds a training step and examples a second of the three parts in the paper's size, and frames a second that the
-renderer draws, on made-up data, and what share of the device's peak that is: the peak is that of a large matrix product,
-measured here. On a single core the processor's own time is counted, so that what else runs on it does not matter.
+renderer draws, on made-up data, and what share of the device's peak that is: the peak is that of a large matrix
+product, measured here. On a single core the processor's own time is counted, so that what else runs does not matter.
 """
 
 import functools
