@@ -101,7 +101,7 @@ def _row(name: str, args: Args, peak: float) -> str:
 
     run()
     seconds = min(_seconds(run) for _ in range(_repeats(args)))
-    cells = f"{config.batch_size} | {work / 1e9:.0f} | {memory / 1e9:.1f} | {compiling:.0f} | {seconds:.2f}"
+    cells = f"{config.batch_size} | {work / 1e9:.0f} | {memory / 1e9:.1f} | {compiling:.0f} | {seconds:.3g}"
     return f"| {name} | {cells} | {config.batch_size / seconds:.2f} | {100 * work / seconds / peak:.0f} % |"
 
 
