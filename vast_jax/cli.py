@@ -16,7 +16,7 @@ import tyro
 
 from vast_jax.errors import Unwritable, UserError
 from vast_jax.files import check_writable, full
-from vast_jax.signals import Stopped, interruptible
+from vast_jax.signals import Stopped, interruptible, stopping
 
 T = TypeVar("T")
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ENOTDIR)
@@ -58,23 +58,33 @@ def run(main: Callable[[], object]) -> None:
     that an older version exported. SIGTERM and a closed terminal end a command as Ctrl-C does, with 143 and 129.
     Standard output that nobody reads any more ends it without a word, with 141.
     """
-    code, stopped = 0, False
     try:
         with interruptible():
             _flushed(main)
-    except UserError as error:
-        code = _failed(str(error))
-    except KeyboardInterrupt as stop:
-        code, stopped = 128 + getattr(stop, "number", signal.SIGINT), isinstance(stop, Stopped)
-        _say(": ".join(("stopped", *map(str, stop.args))))
-    except BrokenPipeError:
-        code = 128 + 13  # as of a process that SIGPIPE ends; Windows has no such signal
-    except Exception as error:
-        if (said := _in_words(error)) is None:
+        return
+    except SystemExit:
+        raise
+    except BaseException as error:
+        stop = stopping(error)
+        code, at_once = _told(error, stop), isinstance(stop, Stopped)
+        if code is None:
             raise
-        code = _failed(said)
-    if code:
-        _leave(code, at_once=stopped)
+        del stop
+    _leave(code, at_once)
+
+
+def _told(error: BaseException, stop: KeyboardInterrupt | None) -> int | None:
+    """Says what ended a command; its exit code, None for what is a bug."""
+    if stop is not None:
+        _say(": ".join(("stopped", *map(str, stop.args))))
+        return 128 + getattr(stop, "number", signal.SIGINT)
+    if isinstance(error, BrokenPipeError):
+        return 128 + 13  # as of a process that SIGPIPE ends; Windows has no such signal
+    said = _in_words(error)
+    if said is None:
+        return None
+    _say(f"error: {' '.join(said.split())}")
+    return 2
 
 
 def _flushed(main: Callable[[], object]) -> None:
@@ -92,8 +102,10 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _in_words(error: Exception) -> str | None:
+def _in_words(error: BaseException) -> str | None:
     """The line for an error that is nobody's bug; None for others."""
+    if isinstance(error, UserError):
+        return str(error)
     if (number := full(error)) is not None:
         place = getattr(error, "filename2", None) or getattr(error, "filename", None) or "what it writes"
         return str(Unwritable(number, os.strerror(number), place))
@@ -103,11 +115,6 @@ def _in_words(error: Exception) -> str | None:
         said = str(error).split(" (http")[0]
         return f"weights that do not fit this version's model, export them again ({said})"
     return None
-
-
-def _failed(said: str) -> int:
-    _say(f"error: {' '.join(said.split())}")
-    return 2
 
 
 def _say(line: str) -> None:

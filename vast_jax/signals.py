@@ -62,16 +62,20 @@ def interruptible() -> Iterator[None]:
         if before and _ALARM:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if asked else handler)  # the process is about to end
         sys.unraisablehook = hook
 
 
+def stopping(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The request to stop that led to an error, perhaps as another: some libraries raise their own for it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _on_its_way() -> bool:
-    """Whether the code that a signal interrupts runs because of Stopped: it tidies up."""
-    error = sys.exc_info()[1]
-    while error is not None and not isinstance(error, Stopped):
-        error = error.__context__
-    return error is not None
+    """Whether the code that a signal interrupts runs because of an earlier one: it tidies up."""
+    return stopping(sys.exc_info()[1]) is not None
 
 
 @contextmanager
