@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import threading
@@ -338,3 +339,12 @@ def test_a_sound_left_in_its_file_is_counted_and_carried_over(tmp_path, rate):
     with pytest.raises(UserError, match="no audio track"):
         media.write_video(tmp_path / "mute.mp4", grey_ramp(3), (64, 48))
         media.sound_of(tmp_path / "mute.mp4")
+
+
+def test_a_live_video_that_nobody_reads_any_more_is_a_broken_pipe(tmp_path):
+    os.mkfifo(tmp_path / "live.mp4")
+    reader = subprocess.Popen(["head", "-c", "100", tmp_path / "live.mp4"], stdout=subprocess.DEVNULL)
+    frames = itertools.repeat(np.zeros((48, 64, 3), np.uint8), 5000)
+    with pytest.raises(BrokenPipeError):
+        media.write_video(tmp_path / "live.mp4", frames, (64, 48), live=True)
+    reader.wait()

@@ -1,9 +1,15 @@
 """VAST in JAX: a talking avatar from speech, in the facial style of anybody's short video."""
 
 import os
+import sys
 
 # NumPy's products are small here, and OpenBLAS's threads spin between them: beside XLA's a rendered frame took 37 ms on
 # two cores, without them 23. It is read when NumPy is first imported; whoever sets it keeps what they set.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"
+
+if sys.argv[:1] == ["-m"] and any("vast_jax" in word for word in sys.orig_argv):  # so Python names a command meanwhile
+    from vast_jax.signals import end_at_once
+
+    end_at_once()

@@ -100,7 +100,7 @@ def ablate(args: Args, part: StylePart = StylePart()) -> dict[str, list[dict[str
             changed = dataclasses.replace(part, **VARIANTS[name][1])
             config = Config(changed, steps=args.steps, batch_size=args.batch_size, seed=seed, log_every=50)
             if fit(config, args.data, run).step < args.steps:
-                raise UserError(f"stopped; run the same command again to go on with {run}")
+                raise KeyboardInterrupt(f"run the same command again to go on with {run}")
             models = Models(face, acoustic, load_style_model(run / "export"))
             found.setdefault(name, []).append(_measure(args, models, run))
             _write(args.out, found)

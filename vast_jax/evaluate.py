@@ -28,7 +28,7 @@ from vast_jax.evaluation.summary import FIGURES, PAPER_NOTE, PAPER_TABLE_1, TABL
 from vast_jax.evaluation.summary import remarks as remarks_on
 from vast_jax.face.model import load_face_model
 from vast_jax.face.tracking import recipe
-from vast_jax.files import atomic_path, sha256
+from vast_jax.files import atomic_path, check_writable, sha256
 from vast_jax.generate import Models, load_models
 from vast_jax.metrics.inception import load_inception
 from vast_jax.metrics.lip_reading import load_lip_reader, require_jiwer
@@ -157,6 +157,7 @@ def _check(args: Args) -> None:
         raise UserError("--inception needs frames: give --every 1 or more")
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"{args.out}: is no folder; choose another name for the report's")
+    check_writable(args.out)
 
 
 def _instruments(args: Args, models: Models) -> tuple[Instruments, str]:

@@ -16,6 +16,7 @@ import tyro
 
 from vast_jax import audio, cli, media
 from vast_jax.audio import PHONES
+from vast_jax.files import atomic_path
 from vast_jax.parts.acoustic_report import VISEMES
 
 
@@ -68,7 +69,8 @@ def picture(path: Path, speech: np.ndarray, posteriors: np.ndarray, title: str) 
     axes[0].set_title(axes[0].get_title(), pad=16)
     axes[-1].set_xlabel("seconds")
     figure.tight_layout()
-    figure.savefig(path, dpi=70)
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=70)
     plt.close(figure)
 
 

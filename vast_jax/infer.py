@@ -132,7 +132,8 @@ def infer(args: Args) -> None:
     say(f"avatar  {actor.name}")
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(1) as pool:  # while one core hears the speech, another makes the avatar ready
+    pool = ThreadPoolExecutor(1)  # while one core hears the speech, another makes the avatar ready
+    try:
         ready = pool.submit(_show_once, models, actor)
         if args.performance:
             performance = _play(args, models, actor, n_frames, say)
@@ -140,6 +141,8 @@ def infer(args: Args) -> None:
         else:
             performance = _speak(args, models, actor, wanted, n_frames, say)
         ready.result()
+    finally:
+        pool.shutdown(wait=False)  # whoever presses Ctrl-C does not wait for what it compiles
     performance = _within_reach(args, models, actor, performance, say)
     if args.save_curves or args.save_gltf:
         identity, moving = _movement(models, actor, performance)

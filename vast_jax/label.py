@@ -14,6 +14,7 @@ labelled one by one, each into its own folder beside the others: train.py takes 
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,8 +31,9 @@ from vast_jax.data.labels import SPLITS, UNLABELLED, Utterance, read_phones, sai
 from vast_jax.data.splits import is_held_out
 from vast_jax.data.transcripts import grid_words, read_transcripts, words_of
 from vast_jax.data.workers import run_jobs
+from vast_jax.files import check_writable
 from vast_jax.media import FPS, read_speech
-from vast_jax.types import UserError
+from vast_jax.types import Unwritable, UserError
 
 SPEECH_SUFFIXES = {".flac", ".wav", ".mp3", ".ogg", ".m4a", ".g722", ".mp4", ".mkv", ".mov", ".mpg", ".webm", ".avi"}
 MIN_CONFIDENCE = -0.7  # mean log probability of Whisper's words
@@ -172,8 +174,9 @@ def _label(job: tuple[Recording, Path | None, bool]) -> Labelled:
 def label(arguments: Arguments) -> dict[str, dict[str, float]]:
     """Labels all recordings and writes the dataset; by corpus, what was labelled and why the rest was left out.
 
-    UserError: nothing could be labelled; files are missing or of another form.
+    UserError: nothing could be labelled; files are missing or of another form; the dataset cannot be written.
     """
+    check_writable(arguments.out.parent)
     sides: dict[str, list[Recording]] = {split: [] for split in SPLITS}
     if arguments.corpus:
         found = of_corpus(arguments.corpus, arguments.speech)
@@ -186,16 +189,21 @@ def label(arguments: Arguments) -> dict[str, dict[str, float]]:
 
     def utterances(side: list[Recording]) -> Iterator[Utterance]:
         jobs = ((recording, arguments.whisper, arguments.align) for recording in side)
-        for (recording, *_), labelled in run_jobs(_label, jobs, arguments.workers):
-            outcome, frames, guessed, utterance = labelled or Labelled("not readable", 0, 0, None)
-            counts = report.setdefault(recording.corpus, Counter())
-            counts.update({"recordings": 1, outcome: 1, f"hours {outcome}": frames / FPS / 3600})
-            counts["words by grapheme-to-phoneme"] += guessed
-            if utterance:
-                yield utterance
+        with closing(run_jobs(_label, jobs, arguments.workers)) as done:
+            for (recording, *_), labelled in done:
+                outcome, frames, guessed, utterance = labelled or Labelled("not readable", 0, 0, None)
+                counts = report.setdefault(recording.corpus, Counter())
+                counts.update({"recordings": 1, outcome: 1, f"hours {outcome}": frames / FPS / 3600})
+                counts["words by grapheme-to-phoneme"] += guessed
+                if utterance:
+                    yield utterance
 
     try:
-        write({split: utterances(side) for split, side in sides.items()}, arguments.out, report)
+        with ExitStack() as ending:  # of the processes, whatever stops the writing
+            found = {split: ending.enter_context(closing(utterances(side))) for split, side in sides.items()}
+            write(found, arguments.out, report)
+    except Unwritable:
+        raise
     except UserError:
         if any(counts["labelled"] for counts in report.values()):
             raise

@@ -1,6 +1,7 @@
 """Video and audio in and out: 25 frames a second, streaming. The only file that touches ffmpeg."""
 
 import contextlib
+import errno
 import os
 import re
 import struct
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import imageio_ffmpeg
 import numpy as np
 
-from vast_jax.files import atomic_path
+from vast_jax.files import atomic_path, room_for
 from vast_jax.types import Segment, Source, UserError
 
 FPS = 25  # frames a second of everything inside the project
@@ -29,6 +30,8 @@ _FRAGMENT = "200000"  # microseconds that a live viewer waits for: five frames
 _PLAYLIST = re.compile(r"^Input #0, (concat|hls|dash)\b", re.MULTILINE)  # what a stranger's text has us open
 _AU_HEADER = 24  # bytes, without the annotation that may follow
 _AUDIO_FILTER = "aresample=async=1:first_pts=0"
+# The terminal's Ctrl-C is for us alone: an ffmpeg that it ended would seem to have come to its file's end.
+_APART = dict(process_group=0)
 
 
 class VideoInfo(NamedTuple):
@@ -109,7 +112,7 @@ def read_frames(
         command += ["-frames:v", str(round((path.stop - path.start) * FPS))]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, **_APART)
         count = 0
         try:
             while (frame := _read_ppm(process.stdout)) is not None:
@@ -147,7 +150,9 @@ def sound_of(path: str | os.PathLike) -> Sound:
     """How long the sound of a file is, decoded to its end in constant memory. UserError as `read_speech`."""
     command = _audio_command(path)
     with tempfile.TemporaryFile() as log:
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, **_APART
+        ) as process:
             start, rate, channels = _au_header(process.stdout.read(_AU_HEADER))
             size = _AU_HEADER - start
             while block := process.stdout.read(1 << 20):
@@ -192,11 +197,11 @@ def write_video(
     speech: (float [n] or [n, channels] in [-1, 1], rate in Hz), or a file's, kept at its own rate. Should the frames
     end before the speech does, the last one is held. crf: x264's rate factor, more is worse. live: as it goes, in
     fragments that a player can follow while they are written, to a file, a named pipe or, with the path "-", standard
-    output. Returns the number of frames written. UserError: nothing to write, or ffmpeg's complaint.
+    output. Returns the number of frames written. UserError: nothing to write, or ffmpeg's complaint. BrokenPipeError:
+    of what is live, that nobody reads it any more.
     """
     width, height = size
-    place = contextlib.nullcontext(path) if live else atomic_path(path)
-    with place as part, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+    with _place(path, live) as part, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         command = _ffmpeg("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", FPS, "-i", "pipe:0")
         if speech is not None and not isinstance(speech, Sound):
             speech = _saved(Path(folder) / "speech.wav", *speech)
@@ -211,7 +216,7 @@ def write_video(
             command += ["-tune", "zerolatency", "-g", str(FPS), "-frag_duration", _FRAGMENT, "-flush_packets", "1"]
             command += ["-f", "mp4"]
         command += ["pipe:1" if live and str(path) == "-" else _url(part)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, **_APART)
         try:
             count = _feed(process.stdin, frames, (height, width, 3), shortest)
             process.stdin.close()
@@ -225,8 +230,17 @@ def write_video(
         if count == 0:
             raise UserError(f"no frames to write to {path}")
         if failed or count < 0:
-            raise UserError(f"cannot write {path}: {_last_line(log)}")
+            said = _last_line(log)
+            if live and "Broken pipe" in said:
+                raise BrokenPipeError(errno.EPIPE, said)
+            raise UserError(f"cannot write {path}: {said}")
     return count
+
+
+@contextlib.contextmanager
+def _place(path: str | os.PathLike, live: bool) -> Iterator[str | os.PathLike]:
+    with room_for(path) if live else atomic_path(path) as part:
+        yield path if live else part
 
 
 def _feed(pipe, frames: Iterable[np.ndarray], shape: tuple[int, int, int], shortest: int) -> int:
@@ -264,7 +278,8 @@ def _read_audio(path: Source, *options: str) -> tuple[np.ndarray, int]:
     """(float32 [n, channels], rate)."""
     with tempfile.TemporaryFile() as log:
         command = _audio_command(path, *options)
-        data = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, check=False).stdout
+        piped = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        data = subprocess.run(command, check=False, **piped, **_APART).stdout
         start, rate, channels = _au_header(data[:_AU_HEADER])
         count = max(len(data) - start, 0) // (4 * channels) * channels
         if not count:

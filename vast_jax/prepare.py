@@ -26,10 +26,11 @@ from vast_jax.data.footage import phone_posteriors, prepare_video
 from vast_jax.data.jobs import Job, Outcome, say
 from vast_jax.data.names import clip_name, find_videos, person_of, video_of
 from vast_jax.data.preparation_report import PICTURES, write_report
-from vast_jax.data.store import add_staged, staged_path, stored_clips
+from vast_jax.data.store import add_staged, staged_path, stored_clips, tidy
 from vast_jax.data.workers import run_jobs
 from vast_jax.face.following import check_choice
 from vast_jax.face.model import load_face_model
+from vast_jax.files import check_writable, room_for
 from vast_jax.media import file_of
 from vast_jax.types import UserError
 
@@ -87,17 +88,19 @@ def prepare(options: Options) -> None:
     """Does what the options say.
 
     Raises:
-      UserError: nothing to do, a path that is not there, or not one clip was kept.
+      UserError: nothing to do, a path that is not there, not one clip was kept, or `out` cannot be written.
     """
     if not options.videos and not options.update_ppg:
         raise UserError("no videos given: python -m vast_jax.prepare VIDEOS... --out DIR")
     check_choice(options.face)
+    check_writable(options.out)
     if options.videos:
         load_face_model(options.face_model)  # fails here, not video by video
         if options.ppg:
             load_acoustic(options.acoustic)
-        outcomes = _prepare_videos(options)
-        figures = write_report(options.out, outcomes)
+        with room_for(options.out):
+            outcomes = _prepare_videos(options)
+            figures = write_report(options.out, outcomes)
         if options.beam is not None:
             forget_outcomes(options.out, {builders.folder_of(outcome.name) for outcome in outcomes})
         for folder in dict.fromkeys(builders.folder_of(outcome.name) for outcome in outcomes):
@@ -122,15 +125,19 @@ def _prepare_videos(options: Options) -> list[Outcome]:
         return outcomes + prepare_on_beam(jobs, options.out, options.workers, options.beam)
     left = Counter(builders.folder_of(job.name) for job in jobs)
     clock = _Clock(len(jobs))
-    for job, result in run_jobs(prepare_video, jobs, min(options.workers, len(jobs))):
-        results = result or [Outcome(job.name, str(job.source), reason=_DIED)]
-        outcomes += results
-        say(clock.lines(results))
-        folder = builders.folder_of(job.name)
-        left[folder] -= 1
-        if not left[folder]:  # a folder is usable as soon as it is done
-            add_staged(options.out, folder)
-            write_report(options.out, [outcome for outcome in outcomes if builders.folder_of(outcome.name) == folder])
+    try:
+        for job, result in run_jobs(prepare_video, jobs, min(options.workers, len(jobs))):
+            results = result or [Outcome(job.name, str(job.source), reason=_DIED)]
+            outcomes += results
+            say(clock.lines(results))
+            folder = builders.folder_of(job.name)
+            left[folder] -= 1
+            if not left[folder]:  # a folder is usable as soon as it is done
+                add_staged(options.out, folder)
+                ours = [outcome for outcome in outcomes if builders.folder_of(outcome.name) == folder]
+                write_report(options.out, ours)
+    finally:
+        tidy(options.out, left)
     return outcomes
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import numpy as np
 
+from vast_jax.errors import Unwritable as Unwritable
 from vast_jax.errors import UserError as UserError
 
 Array = Any  # numpy or JAX array

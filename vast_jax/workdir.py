@@ -13,16 +13,14 @@ import numpy as np
 
 from vast_jax import checkpoint, hosts
 from vast_jax.config import Config, check_same_run, write_config
-from vast_jax.files import atomic_path
-from vast_jax.types import UserError
+from vast_jax.files import atomic_path, full
+from vast_jax.types import Unwritable, UserError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-_FULL_WORDS = ("no space left", "disk quota", "read-only file system", "file too large")
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -69,9 +67,10 @@ def disk_errors(workdir: Path, last_good: Callable[[], object]) -> Iterator[None
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:  # Orbax raises the last two for what its threads meet
-        said = " ".join(str(error).split())
-        full = getattr(error, "errno", None) in _FULL or any(words in said.lower() for words in _FULL_WORDS)
-        if not full and not (getattr(error, "errno", None) in _FORBIDDEN and str(workdir) in said):
+        said = " ".join(
+            (f"{error.strerror}: {error.filename}" if isinstance(error, Unwritable) else str(error)).split()
+        )
+        if full(error) is None and not (getattr(error, "errno", None) in _FORBIDDEN and str(workdir) in said):
             raise
         raise UserError(
             f"{workdir} cannot be written ({said[:150]}): make room, then run the same command again; "

@@ -1,4 +1,5 @@
 import os
+import signal
 import time
 
 import pytest
@@ -34,3 +35,15 @@ def test_a_death_costs_the_jobs_beside_it_only(monkeypatch):
 def test_an_error_is_passed_on():
     with pytest.raises(ValueError, match="wrong"):
         list(run_jobs(work, ["wrong", "a"], 2))
+
+
+def alike(_: int) -> tuple[int, str, bool]:
+    time.sleep(0.2)  # so that no process takes all jobs
+    shielded = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return os.getpid(), os.environ["OMP_NUM_THREADS"], shielded
+
+
+def test_all_processes_have_a_single_thread_and_hear_no_ctrl_c(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = {result for _, result in run_jobs(alike, range(6), 2)}
+    assert len(found) == 2 and {result[1:] for result in found} == {("1", True)}

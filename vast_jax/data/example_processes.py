@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from vast_jax.data.workers import single_threaded
+from vast_jax.data.workers import end_with_parent, single_threaded, start_all
 from vast_jax.types import UserError
 
 MOST = 16  # processes; more than that no training here has needed
@@ -62,7 +62,7 @@ class InProcesses(Sequence):
         spawn = multiprocessing.get_context("spawn")  # JAX does not survive a fork
         pool = ProcessPoolExecutor(self._count, spawn, _begin, (self._examples,))
         with single_threaded():
-            pool.submit(int)  # starts all of them
+            start_all(pool, self._count)
         return pool
 
     def end(self) -> None:
@@ -88,8 +88,7 @@ def _begin(examples: Sequence[Any]) -> None:
     _examples = examples
     for number in (signal.SIGINT, signal.SIGTERM):  # the training decides when to stop
         signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(0)), daemon=True).start()
+    end_with_parent()
 
 
 def _make(index: int) -> Any:

@@ -21,16 +21,22 @@ from vast_jax.face.landmarks import Landmarker
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.face.overlay import overlay
 from vast_jax.face.tracking import Crops, recipe, track_all
-from vast_jax.files import atomic_path, sha256
-from vast_jax.types import Segment, Source, UserError
+from vast_jax.files import atomic_path, room_for, sha256
+from vast_jax.types import Segment, Source, Unwritable, UserError
 
 _NONE = np.zeros(0)
 
 
 def prepare_video(job: Job) -> list[Outcome]:
-    """Tracks, crops and stages one video, all its clips or none; what is wrong with it is told, not raised."""
+    """Tracks, crops and stages one video, all its clips or none; what is wrong with it is told, not raised.
+
+    Unwritable: the data set is, where no other video can be staged either.
+    """
     try:
-        return _prepare(job)
+        with room_for(job.staged.parent):
+            return _prepare(job)
+    except Unwritable:
+        raise
     except UserError as error:
         return [Outcome(job.name, str(job.source), reason=str(error))]
     except Exception as error:  # one odd video must not end a night's run

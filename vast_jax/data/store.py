@@ -60,6 +60,13 @@ def add_staged(out: Path, folder: str) -> None:
     remove_if_empty(out / STAGING)
 
 
+def tidy(out: Path, folders: Iterable[str]) -> None:
+    """Leaves no empty folder where nothing was staged; what was stays for the next run."""
+    for folder in folders:
+        remove_if_empty(out / STAGING / folder)
+    remove_if_empty(out / STAGING)
+
+
 def remove_if_empty(folder: Path) -> None:
     """Leaves no empty folder; nothing where there is none."""
     if folder.is_dir() and not any(folder.iterdir()):

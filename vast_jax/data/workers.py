@@ -2,15 +2,22 @@
 
 import multiprocessing
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TypeVar
+
+from vast_jax.signals import held_back
 
 J = TypeVar("J")
 R = TypeVar("R")
 
+_PATIENCE = 2  # seconds to tidy up
 # Workers beside each other are faster than one whose libraries spin threads for every small matrix.
 _SINGLE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -24,6 +31,7 @@ _SINGLE_THREAD = {
 def run_jobs(function: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator[tuple[J, R | None]]:
     """Yields (job, function(job)) as they finish; the result is None where the process died, with this job or with
     one that ran beside it. `function` and the jobs must be picklable. One worker: no other process, but in order.
+    Whoever stops reading, as by Ctrl-C, ends the jobs that run; what these write they remove.
     """
     if workers <= 1:
         yield from ((job, function(job)) for job in jobs)
@@ -34,8 +42,7 @@ def run_jobs(function: Callable[[J], R], jobs: Iterable[J], workers: int) -> Ite
     with single_threaded():
         try:
             while True:
-                # spawn: MediaPipe and JAX do not survive a fork
-                pool = pool or ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+                pool = pool or _begun(workers)
                 while len(running) < workers and (job := next(queue, None)) is not None:
                     running[pool.submit(function, job)] = job
                 if not running:
@@ -47,9 +54,59 @@ def run_jobs(function: Callable[[J], R], jobs: Iterable[J], workers: int) -> Ite
                     job = running.pop(future)
                     died = isinstance(future.exception(), BrokenProcessPool)
                     yield job, None if died else future.result()
+        except BaseException:
+            if pool:
+                _end(pool)
+            raise
         finally:
             if pool:
                 pool.shutdown(cancel_futures=True)
+
+
+def _begun(workers: int) -> ProcessPoolExecutor:
+    """Its processes run already: the terminal's Ctrl-C reaches none of them."""
+    spawn = multiprocessing.get_context("spawn")  # MediaPipe and JAX do not survive a fork
+    pool = ProcessPoolExecutor(workers, spawn, _begin)
+    resource_tracker.ensure_running()  # which would let Ctrl-C through when it begins
+    with held_back():
+        start_all(pool, workers)
+    return pool
+
+
+def start_all(pool: ProcessPoolExecutor, count: int) -> None:
+    """Starts a new pool's processes, for each begins with a job that finds none idle."""
+    for _ in range(count):
+        pool.submit(int)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGTERM, _stop)
+    end_with_parent()
+
+
+def _stop(_number, _frame):
+    """Leaves the job, so that it removes what it has half-written."""
+    raise SystemExit(1)
+
+
+def end_with_parent() -> None:
+    """Of a process: so that a parent that is killed leaves none behind."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(0)), daemon=True).start()
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """Ends its processes: those that do not leave their jobs soon, by force."""
+    processes = list((pool._processes or {}).values())  # Python 3.14 has terminate_workers
+    for process in processes:
+        process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
+    deadline = time.monotonic() + _PATIENCE
+    for process in processes:
+        process.join(max(0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 @contextmanager

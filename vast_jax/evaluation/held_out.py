@@ -17,6 +17,7 @@ from vast_jax.audio import SAMPLE_RATE
 from vast_jax.data.clips import Clip
 from vast_jax.evaluation.measuring import REAL
 from vast_jax.files import atomic_path, sha256
+from vast_jax.types import Unwritable
 
 GENERATED = "generated"
 TRACKED = "tracked expression"
@@ -87,6 +88,9 @@ def write_videos(cast: Cast, clip: Clip, out: Path) -> tuple[dict[str, Path], di
 
     Returns:
       The videos by system, and what went wrong with those that are missing.
+
+    Raises:
+      Unwritable: `out` is: no other clip's can be written either.
     """
     stem, note = file_stem(clip.name), out / "made" / f"{file_stem(clip.name)}.json"
     try:
@@ -105,6 +109,8 @@ def write_videos(cast: Cast, clip: Clip, out: Path) -> tuple[dict[str, Path], di
                 with atomic_path(note) as part:
                     part.write_text(json.dumps(done), encoding="utf-8")
             paths[system] = path
+        except Unwritable:
+            raise
         except Exception as error:  # one clip that cannot be shown does not end the evaluation
             failed[system] = error
     return paths, failed

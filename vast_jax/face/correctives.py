@@ -33,6 +33,7 @@ from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_mode
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import Camera, camera_of, project, rotation_matrix
 from vast_jax.face.spreading import Spreader
+from vast_jax.files import check_writable
 from vast_jax.types import UserError
 
 ROUNDS = 2  # fit and offset alternate
@@ -208,6 +209,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _main(options: Options) -> None:
+    check_writable(options.out.parent)
     clips = [clip for clip in open_clips(options.data, "train") if clip.name.startswith(options.clips or ("",))]
     clips = some_of_each_person(clips, options.clips_a_person)
     if not clips:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vast_jax import media
-from vast_jax.files import atomic_path
+from vast_jax.files import atomic_path, check_writable
 from vast_jax.types import UserError
 
 FOR_RATERS, KEY = "for_raters", "key.json"
@@ -98,7 +98,8 @@ def write_study(
       all of them have count. clips: draw this many sentences. raters: how many orders there are. practice: a video to
       begin with that does not count.
 
-    UserError: no or unlike folders, no sentence in common, a video without sound or unreadable, an `out` that exists.
+    UserError: no or unlike folders, no sentence in common, a video without sound or unreadable, an `out` that exists
+    or cannot be written.
     """
     out = Path(out)
     if not systems:
@@ -107,6 +108,7 @@ def write_study(
         raise UserError("--raters and --clips must be 1 or more")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: exists already, perhaps with answers in it; choose another folder")
+    check_writable(out.parent)
     rng = np.random.default_rng(seed)
     found = {name: at if isinstance(at, Mapping) else media.videos_in(at) for name, at in systems.items()}
     videos, notes = _common(found, clips, rng)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from vast_jax.errors import UserError
-from vast_jax.files import atomic_path, sha256
+from vast_jax.files import atomic_path, check_writable, room_for, sha256
 from vast_jax.share import archive
 from vast_jax.share.bundle import LARGEST, MANIFEST, Bundle, allowed, check_names, copy_files, find
 from vast_jax.share.unpacking import named, unpack_checked
@@ -39,13 +39,13 @@ def fetch(
       The bundle in `out`.
 
     Raises:
-      UserError: not to be had, larger than `most`, another hash, unsafe, damaged or not fitting.
+      UserError: not to be had, larger than `most`, another hash, unsafe, damaged or not fitting; no room for it.
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another name")
     if expected is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", expected):
         raise UserError(f"--sha256 {expected}: a SHA-256 has 64 hexadecimal digits")
-    with tempfile.TemporaryDirectory(prefix=".fetch.", dir=_parent(out)) as scratch:
+    with room_for(out), tempfile.TemporaryDirectory(prefix=".fetch.", dir=_parent(out)) as scratch:
         got = _bring(source, Path(scratch) / "got", most)
         _expect(got, expected, source)
         with atomic_path(out) as part, named(source, part, got):
@@ -55,6 +55,7 @@ def fetch(
 
 
 def _parent(out: Path) -> Path:
+    check_writable(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     return out.parent
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vast_jax import __version__
 from vast_jax.errors import UserError
-from vast_jax.files import atomic_path, sha256
+from vast_jax.files import atomic_path, check_writable, sha256
 from vast_jax.share import archive
 from vast_jax.share.about import about
 from vast_jax.share.bundle import (
@@ -50,6 +50,7 @@ def pack(
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another name")
+    check_writable(out.parent)
     bundle = find(source)
     check_manifest(bundle.folder, *(() if bundle.kind == PROMPT else (bundle.main.name, bundle.card.name)))
     card = _card(bundle, {"licence": licence, "consent": consent, "author": author})

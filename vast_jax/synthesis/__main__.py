@@ -13,6 +13,7 @@ import numpy as np
 from vast_jax import cli
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.face.tracking import FOCAL
+from vast_jax.files import check_writable
 from vast_jax.synthesis.clips import write_clip
 from vast_jax.synthesis.scene import Realism, Scene, random_scene
 from vast_jax.types import UserError
@@ -75,6 +76,7 @@ def make(options: Options) -> list[Path]:
     """Writes the clips and returns their paths. UserError: an option out of range, or a file that cannot be written."""
     if options.clips < 1:
         raise UserError(f"{options.clips} clips are none: ask for 1 or more")
+    check_writable(options.out)
     model = load_face_model()
     paths = [options.out / f"synthetic_{options.seed}_{number:03d}.mp4" for number in range(options.clips)]
     for number, path in enumerate(paths):

@@ -17,6 +17,7 @@ from vast_jax.data.workers import run_jobs
 from vast_jax.face.detector_bias import learn
 from vast_jax.face.landmarks import Landmarker
 from vast_jax.face.model import ASSET, load_face_model, save_face_model
+from vast_jax.files import check_writable
 from vast_jax.media import FPS
 from vast_jax.synthesis.clips import truth
 from vast_jax.synthesis.rendering import render
@@ -70,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
 def _main(options: Options) -> None:
     if options.people < LEAST:
         raise UserError(f"{options.people} people tell nothing: ask for {LEAST} or more")
+    check_writable(options.out.parent)
     model, stop = load_face_model(options.head), options.seed + options.people
     jobs = [(options.head, range(first, min(first + _JOB, stop))) for first in range(options.seed, stop, _JOB)]
     found = {}
