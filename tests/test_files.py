@@ -40,7 +40,7 @@ def test_a_full_disk_in_whatever_words_is_one_line_with_the_path_that_was_wanted
 
 def test_an_error_that_is_not_of_the_disk_stays_what_it_is(tmp_path):
     with pytest.raises(FileNotFoundError), room_for(tmp_path):
-        open(tmp_path / "missing")
+        (tmp_path / "missing").read_bytes()
 
 
 def test_a_file_where_a_folder_should_be_is_one_line(tmp_path):
