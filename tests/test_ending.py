@@ -82,7 +82,13 @@ def started(tmp_path, script: str, **options) -> subprocess.Popen:
     (tmp_path / "out").mkdir()
     command = [sys.executable, tmp_path / "script.py", tmp_path / "out"]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    return subprocess.Popen(command, **pipes | options)
+    return subprocess.Popen(command, preexec_fn=_hears_signals, **pipes | options)
+
+
+def _hears_signals() -> None:
+    """As from a terminal: these tests may themselves run under nohup or in the background, where they are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def stopped(process: subprocess.Popen, number: int, signs: int = 1, times: int = 1) -> tuple[int, str]:
