@@ -2,6 +2,7 @@ import itertools
 import os
 import subprocess
 import threading
+import wave
 from importlib import resources
 
 import imageio_ffmpeg
@@ -348,3 +349,13 @@ def test_a_live_video_that_nobody_reads_any_more_is_a_broken_pipe(tmp_path):
     with pytest.raises(BrokenPipeError):
         media.write_video(tmp_path / "live.mp4", frames, (64, 48), live=True)
     reader.wait()
+
+
+def test_sound_of_a_rate_that_cannot_carry_speech_is_refused(tmp_path):
+    path = tmp_path / "a.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 7, 0, "NONE", ""))
+        file.writeframes(bytes(20000))  # by its header, 24 minutes
+    for read in (media.read_speech, media.native_audio, media.sound_of):
+        with pytest.raises(UserError, match="has 7 samples a second, too few for speech"):
+            read(path)

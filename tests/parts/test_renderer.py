@@ -161,9 +161,10 @@ def test_patches_show_mouth_eyes_and_all_of_the_face_in_its_hole(data):
     for example in examples:
         face, hole = example["mesh"][..., 6] > 0, example["hole"][..., 0] == 255
         assert (face & hole).sum() > 0.7 * face.sum()
-        for top, left, bottom, right in np.clip(example["boxes"], 0, 96):
+        features = example["boxes"] + np.outer(renderer_data.MARGINS, (1, 1, -1, -1))
+        for top, left, bottom, right in np.clip(features, 0, 96):
             assert hole[:, top:bottom, left:right].all()
-        (mouth_top, *_), (_, _, bottom, right), (_, left, *_) = example["boxes"]
+        (mouth_top, *_), (_, _, bottom, right), (_, left, *_) = features
         assert mouth_top > bottom and right <= left  # the subject's right is on the left
 
 
