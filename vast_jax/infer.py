@@ -200,7 +200,7 @@ def _speak(
     licence = str(models.style.card.get("licence", ""))
     if licence.startswith("research only"):
         say(f"note    the style weights are for {licence}")
-    speech = media.read_speech(args.speech or DEMO_SPEECH, SAMPLE_RATE)
+    speech = fit(media.read_speech(args.speech or DEMO_SPEECH, SAMPLE_RATE), n_frames)
     return perform(models, speech, n_frames, style, args.seed, (args.lips_gain, args.face_gain))
 
 

@@ -280,13 +280,17 @@ def _read_audio(path: Source, *options: str) -> tuple[np.ndarray, int]:
     with tempfile.TemporaryFile() as log:
         command = _audio_command(path, *options)
         piped = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        data = subprocess.run(command, check=False, **piped, **_APART).stdout
+        data = bytearray()
+        with subprocess.Popen(command, **piped, **_APART) as process:
+            while block := process.stdout.read(1 << 20):
+                data += block
         start, rate, channels = _au_header(data[:_AU_HEADER])
         count = max(len(data) - start, 0) // (4 * channels) * channels
         if not count:
             raise UserError(f"cannot read the sound of {path} ({_last_line(log, 'no samples in it')}): is it complete?")
-    samples = np.frombuffer(data, ">f4", count, start).astype(np.float32)
-    return np.clip(samples, -1, 1).reshape(-1, channels), rate
+    samples = np.frombuffer(data, ">f4", count, start)  # and on in place: ten minutes are 38 MB
+    samples = samples.byteswap(inplace=True).view(np.float32)
+    return np.clip(samples, -1, 1, out=samples).reshape(-1, channels), rate
 
 
 def _audio_command(path: Source, *options: str) -> list[str]:
