@@ -99,8 +99,7 @@ def _row(name: str, args: Args, peak: float) -> str:
         state, _ = compiled(state, batch)
         jax.block_until_ready(state)
 
-    run()
-    seconds = min(_seconds(run) for _ in range(_repeats(args)))
+    seconds = _fastest(run, _repeats(args))
     cells = f"{config.batch_size} | {work / 1e9:.0f} | {memory / 1e9:.1f} | {compiling:.0f} | {seconds:.3g}"
     return f"| {name} | {cells} | {config.batch_size / seconds:.2f} | {100 * work / seconds / peak:.0f} % |"
 
@@ -122,8 +121,7 @@ def _drawing_row(part, side: int | None, args: Args, peak: float) -> str:
     work = products(draw, params, *inputs) / DRAWN
     draw = jax.jit(draw)
     run = lambda: jax.block_until_ready(draw(params, *inputs))  # noqa: E731
-    run()
-    seconds = min(_seconds(run) for _ in range(_repeats(args))) / DRAWN
+    seconds = _fastest(run, _repeats(args)) / DRAWN
     cells = (
         f"{DRAWN} | {work / 1e9:.1f} | {1e3 * seconds:.2f} | {1 / seconds:.0f} | {100 * work / seconds / peak:.0f} %"
     )
@@ -171,11 +169,16 @@ def measured_peak(compute: str) -> float:
     for size in PEAK_SIZES:
         matrix = jnp.ones((size, size), compute)
         run = lambda matrix=matrix: jax.block_until_ready(multiply(matrix))  # noqa: E731
-        run()
-        seconds = min(_seconds(run) for _ in range(3))
+        seconds = _fastest(run, 3)
         if seconds >= PEAK_SECONDS:
             break
     return 2 * size**3 / seconds
+
+
+def _fastest(run: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest call, after one that compiles."""
+    run()
+    return min(_seconds(run) for _ in range(repeats))
 
 
 def _seconds(run: Callable[[], object]) -> float:

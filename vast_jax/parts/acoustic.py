@@ -134,11 +134,11 @@ class AcousticPart:
         Beside them "labels" [B, T]; with CTC "phones" [B, T / 2], filled up with UNLABELLED. An utterance is drawn as
         often as it holds windows; with CTC once, if all of it fits. UserError: CTC, and no utterance fits.
         """
-        utterances, features = read(data_dir, split), self.module().features
+        utterances, module = read(data_dir, split), self.module()
         some = [(utterance.signal, len(utterance.labels)) for utterance in _some(utterances, 50)]
-        mean = np.mean([features(speech, 0, frames).mean(0) for speech, frames in some], 0)
+        mean = np.mean([module.features(speech, 0, frames).mean(0) for speech, frames in some], 0)
 
-        example = _Examples(utterances, self.module(), mean, self.window, self.ctc)
+        example = _Examples(utterances, module, mean, self.window, self.ctc)
         return pipeline.batches(self._draws(utterances), example, batch_size, seed)
 
     def _draws(self, utterances: LabelledUtterances) -> np.ndarray:
