@@ -149,17 +149,10 @@ class Sound(NamedTuple):
 
 def sound_of(path: str | os.PathLike) -> Sound:
     """How long the sound of a file is, decoded to its end in constant memory. UserError as `read_speech`."""
-    command = _audio_command(path)
-    with tempfile.TemporaryFile() as log:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, **_APART
-        ) as process:
-            start, rate, channels = _au_header(process.stdout.read(_AU_HEADER))
-            size = _AU_HEADER - start
-            while block := process.stdout.read(1 << 20):
-                size += len(block)
-        if size < 4 * channels:
-            raise UserError(f"cannot read the sound of {path} ({_last_line(log, 'no samples in it')}): is it complete?")
+    blocks = _decoded(path)
+    first = next(blocks)
+    start, rate, channels = _au_header(first)
+    size = len(first) - start + sum(map(len, blocks))
     return Sound(Path(path), size // (4 * channels), rate)
 
 
@@ -277,20 +270,28 @@ def _saved(path: Path, samples: np.ndarray, rate: int) -> Sound:
 
 def _read_audio(path: Source, *options: str) -> tuple[np.ndarray, int]:
     """(float32 [n, channels], rate)."""
-    with tempfile.TemporaryFile() as log:
-        command = _audio_command(path, *options)
-        piped = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        data = bytearray()
-        with subprocess.Popen(command, **piped, **_APART) as process:
-            while block := process.stdout.read(1 << 20):
-                data += block
-        start, rate, channels = _au_header(data[:_AU_HEADER])
-        count = max(len(data) - start, 0) // (4 * channels) * channels
-        if not count:
-            raise UserError(f"cannot read the sound of {path} ({_last_line(log, 'no samples in it')}): is it complete?")
+    data = bytearray()
+    for block in _decoded(path, *options):
+        data += block
+    start, rate, channels = _au_header(data)
+    count = (len(data) - start) // (4 * channels) * channels
     samples = np.frombuffer(data, ">f4", count, start)  # and on in place: ten minutes are 38 MB
     samples = samples.byteswap(inplace=True).view(np.float32)
     return np.clip(samples, -1, 1, out=samples).reshape(-1, channels), rate
+
+
+def _decoded(path: Source, *options: str) -> Iterator[bytes]:
+    """A file's sound in the AU format, whose header is in the first block. UserError: not a sample follows it."""
+    command, first, size = _audio_command(path, *options), b"", 0
+    with tempfile.TemporaryFile() as log:
+        piped = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        with subprocess.Popen(command, **piped, **_APART) as process:
+            while block := process.stdout.read(1 << 20):
+                first, size = first or block, size + len(block)
+                yield block
+        start, _, channels = _au_header(first)
+        if size < start + 4 * channels:
+            raise UserError(f"cannot read the sound of {path} ({_last_line(log, 'no samples in it')}): is it complete?")
 
 
 def _audio_command(path: Source, *options: str) -> list[str]:
@@ -309,7 +310,7 @@ def _au_header(data: bytes) -> tuple[int, int, int]:
     """Where the samples start, their rate and how many channels they have; of nothing, that nothing follows."""
     if len(data) < _AU_HEADER:
         return _AU_HEADER, 0, 1
-    start, _, _, rate, channels = struct.unpack(">5I", data[4:])
+    start, _, _, rate, channels = struct.unpack_from(">5I", data, 4)
     return start, rate, channels
 
 
