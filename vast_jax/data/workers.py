@@ -84,8 +84,10 @@ def _begin() -> None:
     end_with_parent()
 
 
-def _stop(_number, _frame):
-    """Leaves the job, so that it removes what it has half-written."""
+def _stop(number, _frame):
+    """Leaves the job, so that it removes what it has half-written: a second signal, as the parent's, does not cut
+    that short."""
+    signal.signal(number, signal.SIG_IGN)
     raise SystemExit(1)
 
 
@@ -98,6 +100,7 @@ def end_with_parent() -> None:
 def _end(pool: ProcessPoolExecutor) -> None:
     """Ends its processes: those that do not leave their jobs soon, by force."""
     processes = list((pool._processes or {}).values())  # Python 3.14 has terminate_workers
+    manager = pool._executor_manager_thread
     for process in processes:
         process.terminate()
     pool.shutdown(wait=False, cancel_futures=True)
@@ -107,6 +110,8 @@ def _end(pool: ProcessPoolExecutor) -> None:
         if process.is_alive():
             process.kill()
             process.join()
+    if manager:
+        manager.join(_PATIENCE)  # it tidies up semaphores, and would be cut short where the command ends at once
 
 
 @contextmanager
