@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from vast_jax.face import clip_fit, fitting
 from vast_jax.face.landmarks import LEFT_EYE, LIPS, RIGHT_EYE
@@ -125,6 +126,29 @@ def test_held_pose_stays(model):
     np.testing.assert_array_equal(held.rotation, start.rotation)
     np.testing.assert_array_equal(held.translation, start.translation)
     assert np.abs(held.expression - start.expression).max() > 0.01
+
+
+def test_where_the_range_ends_the_other_shapes_make_up_for_it(model):
+    """A mouth that needs two shapes beyond their range: no energy within is less than the one found, by scipy."""
+    _, expression, rotation, translation, *_ = clip(model, 4)
+    expression[:, 2], expression[:, 5] = 1.5, -0.6
+    head = landmarks(model, head_vertices(model, np.zeros(6, np.float32), expression.astype(np.float32)))
+    matrices = rotation_matrix(rotation).astype(np.float32)
+    seen = project(np.einsum("nij,nlj->nli", matrices, head) + translation[:, None], CAMERA)[..., :2]
+    fixed = fitting.problem(model, landmark_basis(model), CAMERA)
+    start = fitting.Pose(np.full_like(expression, 0.5, np.float32), matrices, translation.astype(np.float32))
+    found = clip_fit._in_chunks(fixed, np.zeros(6, np.float32), start, seen.astype(np.float32), 0.0)
+    assert found.expression.min() == 0 and found.expression.max() == 1
+    for i in range(4):
+
+        def residual(e, i=i):
+            pose = fitting.Pose(e.astype(np.float32), matrices[i], start.translation[i])
+            points = np.asarray(fitting.predict(fixed, np.zeros(6), fitting.Pose(*(a[None] for a in pose))))[0]
+            rows = fitting._with_gaps((points - seen[i]) * fixed.weight[:, None])
+            return np.concatenate([np.ravel(rows), np.sqrt(fixed.prior) * e])
+
+        oracle = least_squares(residual, np.full(8, 0.5), bounds=(0, 1), diff_step=1e-3)
+        assert 0.5 * np.sum(residual(found.expression[i]) ** 2) < 1.0001 * oracle.cost
 
 
 def test_gaze_is_held_through_a_blink(model):

@@ -44,9 +44,8 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
     pose = _in_chunks(
         fixed, identity, Pose(pose.expression, matrices, translation), target, free_pose=0.0, iterations=4
     )
-    expression = np.clip(pose.expression, model.expression_low, 1)
-    gaze = fit_gaze(model, basis, identity, expression, matrices, translation, target, camera)
-    return Fit(identity, expression, rotation, translation, gaze)
+    gaze = fit_gaze(model, basis, identity, pose.expression, matrices, translation, target, camera)
+    return Fit(identity, pose.expression, rotation, translation, gaze)
 
 
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Fits the parametric face to landmarks by Levenberg-Marquardt in JAX (energy of Wood et al. 2022, spec 7).
 
 For every frame: residuals (projected landmark - detected) / sigma by region, a quadratic prior on identity and
-expression, and soft bounds that keep each expression activation in its range. Rotations are updated by a left
-increment, R <- exp(delta) R, which has no singularity. Jacobians are analytic: the model is linear.
+expression, and the range of each expression activation: soft bounds while the identity is sought, hard ones after.
+Rotations are updated by a left increment, R <- exp(delta) R, which has no singularity. Jacobians are analytic: the
+model is linear.
 """
 
 from functools import partial
@@ -52,7 +53,7 @@ class Problem(NamedTuple):
     expression: Array  # [D, 478, 3]
     weight: Array  # [478] 1 / sigma, 0 for landmarks left out
     prior: Array  # [D] weights of the squared activations
-    low: Array  # [D] least activations, 0 or -1; the greatest is 1
+    low: Array  # [D] least activations, 0 or, where a shape has two signs, below; the greatest is 1
     identity_prior: Array  # [I]
     camera: Camera  # pixels
 
@@ -98,18 +99,21 @@ def fit_frames(
 ) -> Pose:
     """Expression and pose of independent frames [N] for a known identity [I]; target [N, 478, 2] pixels.
 
+    Activations stay in their range at every step (projected Levenberg-Marquardt). Cut off only afterwards, those that
+    others were balanced against would leave the lips of lively faces open.
+
     free_pose: 1 to move rotation and translation, 0 to hold them.
     """
     person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
 
     def normal_equations(pose, target):
         residual, _, jacobian = _linearise(fixed, person, pose, target)
-        jacobian = jacobian.at[:, -6:].multiply(free_pose)
         slope, curvature = _prior(fixed, pose.expression)
+        gradient = jacobian.T @ residual + jnp.pad(slope, (0, 6))
+        free = jnp.append(~_held(fixed, pose.expression, gradient[:-6]), jnp.full(6, free_pose > 0))
         matrix = jacobian.T @ jacobian + jnp.diag(jnp.pad(curvature, (0, 6)))
-        return matrix + (1 - free_pose) * jnp.diag(jnp.arange(len(matrix)) >= len(slope)), (
-            jacobian.T @ residual + jnp.pad(slope, (0, 6))
-        )
+        matrix = jnp.where(free[:, None] & free, matrix, jnp.eye(len(matrix)))
+        return matrix, jnp.where(free, gradient, 0)
 
     def energy(pose, target):
         return _energy(fixed, person, pose, target)
@@ -120,8 +124,10 @@ def fit_frames(
             matrix, gradient = normal_equations(pose, target)
             damped = matrix + jnp.diag(damping * jnp.diag(matrix) + 1e-6)
             candidate = _move(pose, -jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(damped), True), gradient))
+            candidate = candidate._replace(expression=jnp.clip(candidate.expression, fixed.low, 1))
             return _accept(state, (candidate, energy(candidate, target)))
 
+        pose = pose._replace(expression=jnp.clip(pose.expression, fixed.low, 1))
         start = (pose, energy(pose, target), jnp.float32(1e-3))
         return jax.lax.fori_loop(0, iterations, step, start)[0]
 
@@ -209,6 +215,11 @@ def _with_gaps(rows: Array) -> Array:
     """Weighted rows [478, 2, ...] of the landmarks, and behind them the gaps of PAIRS, whose ends are all sharp."""
     gaps = (rows[PAIRS[:, 0]] - rows[PAIRS[:, 1]]) * (SIGMA_SHARP / SIGMA_GAP)
     return jnp.concatenate([rows, gaps])
+
+
+def _held(fixed: Problem, expression: Array, gradient: Array) -> Array:
+    """Activations [D] bool at an end of their range that the energy pushes further out."""
+    return ((expression <= fixed.low) & (gradient > 0)) | ((expression >= 1) & (gradient < 0))
 
 
 def _excess(fixed: Problem, expression: Array) -> Array:
