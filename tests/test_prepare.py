@@ -279,6 +279,29 @@ def test_phone_posteriors_are_computed_later_without_tracking(tmp_path, tracker,
     assert len(tracker) == 2
 
 
+def test_faces_are_fitted_anew_without_tracking(tmp_path, tracker, video, monkeypatch):
+    video(f"s1/{TRAINING}"), video(f"s1/{HELD_OUT}")
+    out = run(tmp_path, tmp_path / "grid")
+    before = {split: open_clips(out, split)[0] for split in ("train", "held_out")}
+
+    def fitted(track, model):
+        return track._replace(expression=track.expression + 1, face_model=model.hash)
+
+    monkeypatch.setattr(command, "fitted", fitted)
+    run(tmp_path, update_tracks=True)
+    for split, old in before.items():
+        (new,) = open_clips(out, split)
+        assert (new.track.expression == 1).all() and new.fingerprint == old.fingerprint
+        assert np.array_equal(new.ppg, old.ppg) and list(new.jpegs) == list(old.jpegs)
+    run(tmp_path, tmp_path / "grid")  # it is this version's work as before
+    assert len(tracker) == 2
+    run(tmp_path, update_tracks=True, face_model=Path("other"))
+    (new,) = open_clips(out)
+    assert new.track.face_model == "other" and new.fingerprint != before["train"].fingerprint
+    run(tmp_path, tmp_path / "grid", face_model=Path("other"))  # which is not tracked again either
+    assert len(tracker) == 2
+
+
 def test_bad_input_is_told_in_a_line(tmp_path, tracker, video):
     with pytest.raises(UserError, match="no videos given"):
         run(tmp_path)

@@ -22,7 +22,7 @@ from vast_jax.data.beam_pipeline import forget_outcomes, prepare_on_beam
 from vast_jax.data.corpora import FILMED
 from vast_jax.data.corpora.index import write_index
 from vast_jax.data.corpora.recording import Listing, Recording
-from vast_jax.data.footage import phone_posteriors, prepare_video
+from vast_jax.data.footage import phone_posteriors, prepare_video, renewed
 from vast_jax.data.jobs import Job, Outcome, say
 from vast_jax.data.names import clip_name, find_videos, person_of, video_of
 from vast_jax.data.preparation_report import PICTURES, write_report
@@ -30,6 +30,7 @@ from vast_jax.data.store import add_staged, staged_path, stored_clips, tidy
 from vast_jax.data.workers import run_jobs
 from vast_jax.face.following import check_choice
 from vast_jax.face.model import load_face_model
+from vast_jax.face.tracking import fitted
 from vast_jax.files import check_writable, room_for
 from vast_jax.media import file_of
 from vast_jax.types import UserError
@@ -68,6 +69,9 @@ class Options:
     """Prepare on Apache Beam. Give it last: what follows are the flags of a runner; none: processes of this machine."""
     update_ppg: bool = False
     """Compute the phone posteriors of all clips in the data set anew, without tracking again."""
+    update_tracks: bool = False
+    """Fit the face of all clips in the data set anew, to the landmarks that it holds: minutes where tracking again takes
+    hours, after a better version of the fit came or with another --face-model."""
 
 
 def main() -> None:
@@ -90,7 +94,7 @@ def prepare(options: Options) -> None:
     Raises:
       UserError: nothing to do, a path that is not there, not one clip was kept, or `out` cannot be written.
     """
-    if not options.videos and not options.update_ppg:
+    if not options.videos and not options.update_ppg and not options.update_tracks:
         raise UserError("no videos given: python -m vast_jax.prepare VIDEOS... --out DIR")
     check_choice(options.face)
     check_writable(options.out)
@@ -115,6 +119,8 @@ def prepare(options: Options) -> None:
         if options.ppg and not options.update_ppg:
             _warn_of_other_ppg(options.out)
         say(f"look at {options.out / 'report.md'} and the pictures in {options.out / 'report'}")
+    if options.update_tracks:
+        _update_tracks(options)
     if options.update_ppg:
         _update_ppg(options)
 
@@ -190,6 +196,19 @@ def _warn_of_other_ppg(out: Path) -> None:
     hashes = [clip.ppg_hash for folder in builders.folders(out) for clip in stored_clips(folder)]
     if "" in hashes or len(set(hashes)) > 1:
         say(f"some clips have phone posteriors of another acoustic model, or none: run --update-ppg --out {out}")
+
+
+def _update_tracks(options: Options) -> None:
+    model = load_face_model(options.face_model)
+    for path in builders.folders(options.out):
+        start = time.perf_counter()
+        clips = [
+            replace(clip, track=fitted(clip.track, model), fingerprint=renewed(clip.fingerprint, model))
+            for clip in stored_clips(path)
+        ]
+        builders.write_tracks(path, clips)
+        cost = 1000 * (time.perf_counter() - start) / sum(map(len, clips))
+        say(f"{path.name}: {len(clips)} clips fitted anew, {cost:.2f} ms a frame")
 
 
 def _update_ppg(options: Options) -> None:

@@ -87,6 +87,12 @@ def write_ppg(directory: str | os.PathLike, clips: Iterable[Clip]) -> None:
         _write(part, sorted(clips, key=lambda clip: clip.name), _ppg_records)
 
 
+def write_tracks(directory: str | os.PathLike, clips: Iterable[Clip]) -> None:
+    """Replaces the tracks of a folder; `clips` must be all clips of it, with their own frames."""
+    with atomic_path(Path(directory) / "tracks") as part:
+        _write(part, sorted(clips, key=lambda clip: clip.name), _track_records)
+
+
 def read_folder(directory: str | os.PathLike, split: str) -> list[Clip]:
     """The clips of one split of one folder, by name; frames stay on disk until asked for.
 

@@ -43,10 +43,15 @@ def prepare_video(job: Job) -> list[Outcome]:
         return [Outcome(job.name, str(job.source), reason=f"{type(error).__name__}: {error}")]
 
 
+def renewed(fingerprint: str, model: FaceModel) -> str:
+    """A clip's fingerprint where the face is fitted by this version with that model: what names its source is kept."""
+    return f"{fingerprint.split()[0]} {sha256(recipe(model).encode())}"
+
+
 def _prepare(job: Job) -> list[Outcome]:
     model = load_face_model(job.face_model)
     info = media.probe(job.source)
-    fingerprint = sha256(f"{_content(job)} {recipe(model)} {job.face}".encode())
+    fingerprint = renewed(sha256(f"{_content(job)} {job.face}".encode()), model)
     staged = read_outcomes(outcomes_of(job.staged))
     if staged and {clip.fingerprint for clip in staged_clips(job.staged)} == {fingerprint}:
         return staged

@@ -20,7 +20,7 @@ FOCAL = 1.2  # of the longer side of the source: the camera is unknown, and fixe
 MIN_FRAMES = 5  # a shorter track is of no use
 MIN_STRETCH = FPS  # frames: what `track_all` keeps
 MIN_CROP = 64  # source pixels: a smaller face shows too little of its lips
-_RECIPE = "3"  # change it when the same video would give another track
+_RECIPE = "4"  # change it when the same video would give another track
 _LONGEST = 1920  # pixels: faces are looked for in a picture reduced to it
 
 
@@ -159,9 +159,14 @@ def _fit(path: Source, model: FaceModel, info: VideoInfo, stretch: SeenFace, sta
         fps=float(info.fps),
         face_model=model.hash,
     )
+    return fitted(track, model), Crops(path, box, start, len(stretch.seen), stretch.size)
+
+
+def fitted(track: FaceTrack, model: FaceModel) -> FaceTrack:
+    """A track with the face fitted, anew or for the first time, to the landmarks that it holds."""
     landmarks = unbiased(model.detector_bias, track.landmarks, track.valid)
-    fitted = fit_clip(model, landmarks, track.valid, camera_of(track))
-    return track._replace(**fitted._asdict()), Crops(path, box, start, len(stretch.seen), stretch.size)
+    fit = fit_clip(model, landmarks, track.valid, camera_of(track))
+    return track._replace(**fit._asdict(), face_model=model.hash)
 
 
 def _no_face(path: Source, found: SeenFace) -> UserError:
