@@ -70,8 +70,8 @@ class Options:
     update_ppg: bool = False
     """Compute the phone posteriors of all clips in the data set anew, without tracking again."""
     update_tracks: bool = False
-    """Fit the face of all clips in the data set anew, to the landmarks that it holds: minutes where tracking again takes
-    hours, after a better version of the fit came or with another --face-model."""
+    """Fit the face of all clips in the data set anew, to the landmarks that it holds, without the videos: for a better
+    version of the tracker, or with another --face-model."""
 
 
 def main() -> None:
