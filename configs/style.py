@@ -4,8 +4,8 @@
     python train.py configs/style.py --data DIR --workdir RUN
 
 Trained on 12 minutes of GRID s1 and 13 minutes of about 65 expressive talkers: 20 to 25 minutes on one core. Expect on
-held-out GRID clips lip aperture correlated with the true one by .92 (.51 with the speech of another clip) and a mouth
-error of 1.15 mm (1.72; mean expression 2.11); on unseen talkers a correlation of .57; different styles are 2.2 times
+held-out GRID clips lip aperture correlated with the true one by .92 (.54 with the speech of another clip) and a mouth
+error of 1.13 mm (1.76; mean expression 2.12); on unseen talkers a correlation of .54; different styles are 2.3 times
 as far apart as two halves of one prompt. `--part.corpora grid/` makes weights of open data alone; `docs/style.md` has
 more figures.
 """

@@ -21,6 +21,7 @@ from vast_jax.metrics.style_space import style_space
 PROMPT_FOLDERS = ("mead", "generated", "speeches", "talkshow", "emotion_silent", "silent")
 EMOTIONS = {"angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised"}  # in MEAD's names
 STYLE_SPEECHES = 5  # each spoken under every prompt
+DRAWS = 10  # of a minute's blinks: of one draw the count is uncertain by three to six
 LEAST_PROMPT = 2 * FPS  # frames: a shorter one has no halves of a second
 SPACE_WINDOW = 3 * FPS  # frames of a prompt that give one point of the style space
 _STYLE_REGIONS = ("mouth", "face")
@@ -101,14 +102,14 @@ def style_matters(
     Each prompt is cut into halves. Between: the halves of two prompts, of another person or another emotion, first
     with first and second with second. Within: the two halves of one prompt. So all styles come from equally long
     windows, and what the noise of a window does is in both. Prompts under two seconds have no such halves and are
-    left out. `monologue` is a PPG [T, 41] of about a minute, long enough to count blinks.
+    left out. `monologue` is a PPG [T, 41] of about a minute, to count blinks in, which are drawn several times.
 
     Returns:
       Medians and means over pairs of the distance of the expressions (mean over speeches and frames of the root mean
       square over the vertices of mouth and face, mm), the ratio of the medians, between over within; the style
       similarity of the whole prompts with their results (`metrics.style_similarity`); blinks a minute of all prompts
       and of all results, and of the prompts of ten seconds or more that blink, the share whose result blinks at least
-      half and at most twice as often.
+      half and at most twice as often, on average over ten draws.
     """
     to_millimetres = metric_coordinates(face, *_STYLE_REGIONS)
     spoken: dict[str, np.ndarray] = {}  # prompt -> [2 halves, all frames of all speeches, D], millimetres
@@ -127,12 +128,13 @@ def style_matters(
         given.append(track.expression)
         results.append(under(style.encode(track.expression, prompt.ppg, prompt.has_speech)))
         first, second = spoken[prompt.name]
-        told = style.decode(monologue, style.encode(track.expression, prompt.ppg, prompt.has_speech), 0)
+        manner = style.encode(track.expression, prompt.ppg, prompt.has_speech)
+        told = [style.decode(monologue, manner, seed) for seed in range(DRAWS)]
         return {
             "within_mm": apart(first, second),
             "minutes": len(prompt) / FPS / 60,
             "blinks_prompt": blinks_a_minute(face, track.expression),
-            "blinks_result": blinks_a_minute(face, told),
+            "blinks_result": float(np.mean([blinks_a_minute(face, expression) for expression in told])),
         }
 
     long_enough = [prompt for prompt in prompts if len(prompt) >= LEAST_PROMPT]
