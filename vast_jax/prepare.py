@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from vast_jax.audio import load_acoustic
 from vast_jax.cli import run
 from vast_jax.data import builders
 from vast_jax.data.beam_pipeline import forget_outcomes, prepare_on_beam
+from vast_jax.data.clips import Clip
 from vast_jax.data.corpora import FILMED
 from vast_jax.data.corpora.index import write_index
 from vast_jax.data.corpora.recording import Listing, Recording
@@ -200,28 +202,29 @@ def _warn_of_other_ppg(out: Path) -> None:
 
 def _update_tracks(options: Options) -> None:
     model = load_face_model(options.face_model)
-    for path in builders.folders(options.out):
-        start = time.perf_counter()
-        clips = [
-            replace(clip, track=fitted(clip.track, model), fingerprint=renewed(clip.fingerprint, model))
-            for clip in stored_clips(path)
-        ]
-        builders.write_tracks(path, clips)
-        cost = 1000 * (time.perf_counter() - start) / sum(map(len, clips))
-        say(f"{path.name}: {len(clips)} clips fitted anew, {cost:.2f} ms a frame")
+
+    def anew(clip: Clip) -> Clip:
+        return replace(clip, track=fitted(clip.track, model), fingerprint=renewed(clip.fingerprint, model))
+
+    _update(options.out, "tracks", anew, "faces")
 
 
 def _update_ppg(options: Options) -> None:
-    for path in builders.folders(options.out):
+    def anew(clip: Clip) -> Clip:
+        ppg, ppg_hash = phone_posteriors(clip.speech_int16, clip.has_speech, len(clip), options.acoustic)
+        return replace(clip, ppg=ppg, ppg_hash=ppg_hash)
+
+    _update(options.out, "ppg", anew, "phone posteriors")
+
+
+def _update(out: Path, dataset: str, anew: Callable[[Clip], Clip], what: str) -> None:
+    """Replaces one dataset of every folder."""
+    for path in builders.folders(out):
         start = time.perf_counter()
-        clips = [
-            replace(clip, ppg=ppg, ppg_hash=ppg_hash)
-            for clip in stored_clips(path)
-            for ppg, ppg_hash in [phone_posteriors(clip.speech_int16, clip.has_speech, len(clip), options.acoustic)]
-        ]
-        builders.write_ppg(path, clips)
+        clips = [anew(clip) for clip in stored_clips(path)]
+        builders.write_dataset(path, dataset, clips)
         cost = 1000 * (time.perf_counter() - start) / sum(map(len, clips))
-        say(f"{path.name}: phone posteriors of {len(clips)} clips, {cost:.2f} ms a frame")
+        say(f"{path.name}: {what} of {len(clips)} clips, {cost:.2f} ms a frame")
 
 
 class _Clock:

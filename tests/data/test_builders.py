@@ -156,7 +156,7 @@ def test_ppg_is_replaced_alone(tmp_path):
     clips = [make_clip("x/a"), make_clip("x/b")]
     builders.write_folder(tmp_path / "x", clips)
     new = [dataclasses.replace(clip, ppg=clip.ppg + 1, ppg_hash="better") for clip in open_clips(tmp_path)]
-    builders.write_ppg(tmp_path / "x", new)
+    builders.write_dataset(tmp_path / "x", "ppg", new)
     for got, expected in zip(open_clips(tmp_path), new, strict=True):
         assert_same(got, expected)
 
@@ -172,7 +172,7 @@ def test_damage_is_told_in_a_line(tmp_path):
     with pytest.raises(UserError, match="no prepared clips"):
         builders.folders(tmp_path)
     builders.write_folder(tmp_path / "x", [make_clip("x/a"), make_clip("x/b")])
-    builders.write_ppg(tmp_path / "x", [make_clip("x/a")])
+    builders.write_dataset(tmp_path / "x", "ppg", [make_clip("x/a")])
     with pytest.raises(UserError, match="do not fit together"):
         open_clips(tmp_path)
     (tmp_path / "x" / "frames" / "dataset_info.json").unlink()

@@ -77,20 +77,14 @@ def write_folder(directory: str | os.PathLike, clips: Iterable[Clip]) -> None:
     """Writes the three datasets of a folder, replacing it whole; `clips` may be views of the folder itself."""
     clips = sorted(clips, key=lambda clip: clip.name)
     with atomic_path(directory) as part:
-        for dataset, records in (("tracks", _track_records), ("ppg", _ppg_records), ("frames", _frame_records)):
-            _write(part / dataset, clips, records)
+        for dataset in _RECORDS:
+            _write(part / dataset, clips)
 
 
-def write_ppg(directory: str | os.PathLike, clips: Iterable[Clip]) -> None:
-    """Replaces the phone posteriors of a folder; `clips` must be all clips of it."""
-    with atomic_path(Path(directory) / "ppg") as part:
-        _write(part, sorted(clips, key=lambda clip: clip.name), _ppg_records)
-
-
-def write_tracks(directory: str | os.PathLike, clips: Iterable[Clip]) -> None:
-    """Replaces the tracks of a folder; `clips` must be all clips of it, with their own frames."""
-    with atomic_path(Path(directory) / "tracks") as part:
-        _write(part, sorted(clips, key=lambda clip: clip.name), _track_records)
+def write_dataset(directory: str | os.PathLike, dataset: str, clips: Iterable[Clip]) -> None:
+    """Replaces one dataset of a folder, "tracks" or "ppg"; `clips` must be all clips of it."""
+    with atomic_path(Path(directory) / dataset) as part:
+        _write(part, sorted(clips, key=lambda clip: clip.name))
 
 
 def read_folder(directory: str | os.PathLike, split: str) -> list[Clip]:
@@ -177,7 +171,11 @@ def _frame_records(clips: Sequence[Clip]) -> Iterator[dict]:
             yield {"image": encoded}
 
 
-def _write(directory: Path, clips: Sequence[Clip], records) -> None:
+_RECORDS = {"tracks": _track_records, "ppg": _ppg_records, "frames": _frame_records}
+
+
+def _write(directory: Path, clips: Sequence[Clip]) -> None:
+    """The dataset that a folder is named after."""
     directory.mkdir(parents=True)
     name = directory.name
     identity = tfds.core.dataset_info.DatasetIdentity(
@@ -194,7 +192,7 @@ def _write(directory: Path, clips: Sequence[Clip], records) -> None:
         mine = [clip for clip in clips if is_held_out(clip.name) == (split == "held_out")]
         if mine:
             writer.initialize_splits([split])
-            writer.add_examples({split: records(mine)})
+            writer.add_examples({split: _RECORDS[name](mine)})
     writer.close_all()
 
 

@@ -126,9 +126,9 @@ def style_matters(
         ]
         spoken[prompt.name] = np.stack(halves) @ to_millimetres
         given.append(track.expression)
-        results.append(under(style.encode(track.expression, prompt.ppg, prompt.has_speech)))
-        first, second = spoken[prompt.name]
         manner = style.encode(track.expression, prompt.ppg, prompt.has_speech)
+        results.append(under(manner))
+        first, second = spoken[prompt.name]
         told = [style.decode(monologue, manner, seed) for seed in range(DRAWS)]
         return {
             "within_mm": apart(first, second),

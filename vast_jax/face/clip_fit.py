@@ -73,7 +73,7 @@ def _identity(fixed: Problem, target: np.ndarray, valid: np.ndarray) -> tuple[np
         first = _in_chunks(strict, identity, first, seen, free_pose=1.0, iterations=4)
     nearest = np.abs(np.arange(len(target))[:, None] - sample).argmin(1)
     start = Pose(*(array[nearest] for array in first))
-    middle = np.median(first.expression, axis=0).clip(fixed.low, 1).astype(np.float32)
+    middle = np.median(first.expression, axis=0)
     return identity, start._replace(expression=np.tile(middle, (len(target), 1)))
 
 
