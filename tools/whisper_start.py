@@ -19,11 +19,13 @@ import tyro
 
 from vast_jax import audio, checkpoint, cli
 from vast_jax.data.labels import read
-from vast_jax.parts.acoustic import AcousticPart
+from vast_jax.models.acoustic_transformer import POSITIONS
+from vast_jax.parts.acoustic import TEACHER, AcousticPart
 from vast_jax.types import UserError
 
 _TYPES = {0: "f4", 1: "i1", 2: "i2", 3: "i4", 4: "f2"}
 RECORDINGS, FRAMES = 24, 500
+LICENCE = "MIT (OpenAI Whisper tiny)"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,22 @@ def convert(arrays: dict[str, np.ndarray], part: AcousticPart) -> dict:
     return params
 
 
+def teacher_config(part: AcousticPart) -> dict:
+    """Of the module that hears all, as Whisper does."""
+    return dict(back=None, ahead=[0] * len(part.layer_ahead), hidden=part.hidden, classes=1)
+
+
+def teacher_of(arrays: dict[str, np.ndarray], part: AcousticPart) -> dict:
+    """Params of the same layers as they are, with Whisper's positions; it names no phones."""
+    params = convert(arrays, part)
+    layers = len(part.layer_ahead)
+    for layer in range(layers):
+        del params[f"attention_{layer}"]["bias"]
+    params["position"] = arrays["encoder/position_encodings/encodings"][:POSITIONS]
+    params[f"Dense_{2 * layers}"] = {name: array[..., :1] for name, array in params[f"Dense_{2 * layers}"].items()}
+    return params
+
+
 def add_positions(params: dict, positions: np.ndarray, part: AcousticPart, signals: list[np.ndarray]) -> None:
     """Puts the mean position into the model, and the effect of their differences into the bias of each head."""
     constants, module = part.constants(""), part.module()
@@ -174,8 +192,11 @@ def main() -> None:
     chosen = long[:: max(1, len(long) // RECORDINGS)][:RECORDINGS]
     signals = [utterances[i].signal[: FRAMES * audio.HOP] for i in chosen]
     add_positions(params, arrays["encoder/position_encodings/encodings"], part, signals)
+    teacher = teacher_of(arrays, part)
+    card = dict(part=TEACHER, config=teacher_config(part), licence=LICENCE, data="Whisper's")
+    checkpoint.export(arguments.out / "teacher", TEACHER, {TEACHER: teacher}, card)
     weights = {"acoustic": params, "constants": part.constants("")}
-    card = dict(part="acoustic", config=part._config(), licence="MIT (OpenAI Whisper tiny)", data="Whisper's")
+    card = dict(part="acoustic", config=part._config(), licence=LICENCE, data="Whisper's")
     print(checkpoint.export(arguments.out, "acoustic", weights, card))
 
 

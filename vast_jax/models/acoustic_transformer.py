@@ -15,6 +15,8 @@ import numpy as np
 
 from vast_jax.audio import HOP, PHONES, log_mel
 
+POSITIONS = 1500  # frames for which Whisper has positions: 30 s
+
 
 class PhoneClassifier:
     """What every acoustic model has: `classes`, and features of its own."""
@@ -44,10 +46,12 @@ class AcousticTransformer(PhoneClassifier, nn.Module):
     width: int = 384
     heads: int = 6
     hidden: int = 1440  # units between the two dense layers of a block
-    back: int = 50  # frames that a layer looks back
+    back: int | None = 50  # frames that a layer looks back; None: all see all, by Whisper's absolute positions
     ahead: tuple[int, ...] = (4, 4)  # frames that each layer looks ahead
     dropout: float = 0.0
     classes: int = len(PHONES)  # one more for CTC: blank, the last
+
+    LAYERS: ClassVar[str] = "layers"  # collection in which `apply` finds what comes out of each layer, if it asks
 
     spectrum = staticmethod(log_mel)
     per_frame = 2
@@ -69,12 +73,17 @@ class AcousticTransformer(PhoneClassifier, nn.Module):
         padding = ((1, 1),)
         x_BxUxC = nn.gelu(nn.Conv(self.width, (3,), padding=padding)(jnp.where(mask_BxUx1, x_BxUxF, 0)), False)
         x_BxTxC = nn.gelu(nn.Conv(self.width, (3,), 2, padding=padding)(jnp.where(mask_BxUx1, x_BxUxC, 0)), False)
-        x_BxTxC = x_BxTxC + self.param("position", nn.initializers.zeros, (self.width,))  # Whisper's mean one
+        if self.back is None:
+            positions = self.param("position", nn.initializers.zeros, (POSITIONS, self.width))
+            x_BxTxC = x_BxTxC + positions[: x_BxTxC.shape[1]]
+        else:
+            x_BxTxC = x_BxTxC + self.param("position", nn.initializers.zeros, (self.width,))  # Whisper's mean one
         for layer, ahead in enumerate(self.ahead):
             attention = LocalAttention(self.heads, self.back, ahead, name=f"attention_{layer}")
             x_BxTxC = x_BxTxC + self._drop(key, 2 * layer, attention(nn.LayerNorm(epsilon=1e-5)(x_BxTxC), mask_BxT))
             y_BxTxH = nn.gelu(nn.Dense(self.hidden)(nn.LayerNorm(epsilon=1e-5)(x_BxTxC)), False)
             x_BxTxC = x_BxTxC + self._drop(key, 2 * layer + 1, nn.Dense(self.width)(y_BxTxH))
+            self.sow(self.LAYERS, "outputs", x_BxTxC)
         return nn.Dense(self.classes, kernel_init=nn.initializers.zeros)(nn.LayerNorm(epsilon=1e-5)(x_BxTxC))
 
     def _drop(self, key: jax.Array | None, call: int, x_BxTxC: jax.Array) -> jax.Array:
@@ -85,10 +94,11 @@ class AcousticTransformer(PhoneClassifier, nn.Module):
 
 
 class LocalAttention(nn.Module):
-    """Multi-head self-attention over `back` frames before and `ahead` after each frame, with a bias by distance."""
+    """Multi-head self-attention over `back` frames before and `ahead` after each frame, with a bias by distance; or
+    over all frames, without."""
 
     heads: int
-    back: int
+    back: int | None
     ahead: int
 
     @nn.compact
@@ -96,12 +106,17 @@ class LocalAttention(nn.Module):
         batch, frames, width = x_BxTxC.shape
         qkv = nn.Dense(3 * width, name="qkv")(x_BxTxC).reshape(batch, frames, 3, self.heads, width // self.heads)
         q, k, v = jnp.moveaxis(qkv, 2, 0)
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q * (width // self.heads) ** -0.5, k)
+        if self.back is not None:
+            logits = self._near(logits, frames)
+        weights = jax.nn.softmax(jnp.where(mask_BxT[:, None, None], logits, -1e9)).astype(v.dtype)
+        y_BxTxC = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(batch, frames, width)
+        return nn.Dense(width, name="out")(y_BxTxC)
+
+    def _near(self, logits: jax.Array, frames: int) -> jax.Array:
+        """Logits [B, H, T, T] with the bias by distance, and without what is out of reach."""
         bias_HxO = self.param("bias", nn.initializers.zeros, (self.heads, self.back + self.ahead + 1))
         distance = np.arange(frames)[None] - np.arange(frames)[:, None]
         seen = (distance >= -self.back) & (distance <= self.ahead)
         bias = bias_HxO[:, np.clip(distance + self.back, 0, self.back + self.ahead)]
-        logits = jnp.einsum("bqhd,bkhd->bhqk", q * (width // self.heads) ** -0.5, k) + bias
-        logits = jnp.where(seen & mask_BxT[:, None, None], logits, -1e9)
-        weights = jax.nn.softmax(logits).astype(v.dtype)
-        y_BxTxC = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(batch, frames, width)
-        return nn.Dense(width, name="out")(y_BxTxC)
+        return jnp.where(seen, logits + bias, -1e9)

@@ -2,16 +2,17 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import flax.linen as nn
 import grain
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import audio, checkpoint
+from vast_jax import audio, checkpoint, model_config
 from vast_jax.data import augmentation, pipeline
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance, read
 from vast_jax.examples import OfExamples
@@ -20,6 +21,7 @@ from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.parts import acoustic_report
 from vast_jax.types import Batch, Part, UserError
 
+TEACHER = "acoustic_teacher"  # the part of its card
 MEASURED = 5000  # utterances that the mean and deviation of the features are taken from
 
 
@@ -60,6 +62,14 @@ class AcousticPart:
     """Connectionist temporal classification: learns from the phones in a row, without their times."""
     balance: float = 0.7
     """Corpora are drawn from as their hours to this power: 1, all speech alike; 0, all corpora alike."""
+    teacher: str | None = None
+    """Of the Transformer: a folder with the layers that it began from as they are; `tools/whisper_start.py` makes both.
+    It hears the speech before it was distorted, all of it at once, and the model learns to say at each layer what it
+    says: so little speech teaches the layers to stream, and makes them forget nothing."""
+    teaching: float = 2.0
+    """Weight of that."""
+    stored: Literal["float16", "int8"] = "float16"
+    """How weights are exported."""
     learning_rate: float = 2e-3
     warm_up: float = 0.03
     """Share of the steps."""
@@ -103,15 +113,21 @@ class AcousticPart:
     def part(self, constants: Mapping[str, np.ndarray]) -> Part:
         """One player, "acoustic". Its loss is the mean cross-entropy of the labelled frames, or of CTC, by phone."""
         module, mean, std = self.module(), jnp.asarray(constants["mean"]), jnp.asarray(constants["std"])
+        heard = self._teacher()
 
         def init(key, batch: Batch):
             return {"acoustic": module.init(key, batch["fbank"], batch["mask"])["params"]}
 
         def each(params, batch: Batch, key, progress):
-            fbank_BxTxF = (batch["fbank"] - mean) / std
-            return module.apply({"params": params["acoustic"]}, fbank_BxTxF, batch["mask"], key)
+            inputs, variables = ((batch["fbank"] - mean) / std, batch["mask"], key), {"params": params["acoustic"]}
+            if heard is None:
+                return module.apply(variables, *inputs), None
+            logits_BxTxC, layers = module.apply(variables, *inputs, mutable=[module.LAYERS])
+            wanted = heard((batch["clean"] - mean) / std, batch["mask"])
+            return logits_BxTxC, _apart(layers, wanted)
 
-        def total(logits_BxTxC, batch: Batch, progress):
+        def total(found, batch: Batch, progress):
+            logits_BxTxC, apart_BxT = found
             if self.ctc:
                 padding_BxL = batch["phones"] == UNLABELLED
                 phones_BxL = jnp.where(padding_BxL, 0, batch["phones"]).astype(jnp.int32)
@@ -124,21 +140,37 @@ class AcousticPart:
             spoken_BxT = known_BxT & (labels_BxT != audio.SILENCE)
             right_BxT = logits_BxTxC.argmax(-1) == target_BxT
             accuracy = (right_BxT & spoken_BxT).sum() / jnp.maximum(spoken_BxT.sum(), 1)
-            return (loss_BxT * known_BxT).sum() / jnp.maximum(known_BxT.sum(), 1), {"accuracy": accuracy}
+            loss, metrics = (loss_BxT * known_BxT).sum() / jnp.maximum(known_BxT.sum(), 1), {"accuracy": accuracy}
+            if apart_BxT is None:
+                return loss, metrics
+            same_BxT = batch["mask"] & batch["same"]
+            apart = (apart_BxT * same_BxT).sum() / jnp.maximum(same_BxT.sum(), 1)
+            return loss + self.teaching * apart, metrics | {"apart": apart}
 
         return Part(init=init, losses={"acoustic": OfExamples(each, total)})
+
+    def _teacher(self) -> Callable | None:
+        """(normalised log mel, mask) -> what comes out of each layer of the teacher. UserError: not such a folder."""
+        if self.teacher is None:
+            return None
+        params, _, card = checkpoint.load_part(self.teacher, TEACHER)
+        module = model_config.build(AcousticTransformer, card["config"], self.teacher)
+        if self.network != "transformer" or len(module.ahead) != len(self.layer_ahead) or module.back is not None:
+            raise UserError(f"{self.teacher}: no teacher of a Transformer of {len(self.layer_ahead)} layers")
+        return lambda *inputs: module.apply({"params": params}, *inputs, mutable=[module.LAYERS])[1]
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches, augmented on the fly: "mask" [B, T], T = 2 window, and "fbank", the model's features.
 
-        Beside them "labels" [B, T]; with CTC "phones" [B, T / 2], filled up with UNLABELLED. An utterance is drawn as
+        With a teacher also "clean", the same before it was distorted, and "same" [B, T], where it says the same. Beside
+        them "labels" [B, T]; with CTC "phones" [B, T / 2], filled up with UNLABELLED. An utterance is drawn as
         often as it holds windows; with CTC once, if all of it fits. UserError: CTC, and no utterance fits.
         """
         utterances, module = read(data_dir, split), self.module()
         some = [(utterance.signal, len(utterance.labels)) for utterance in _some(utterances, 50)]
         mean = np.mean([module.features(speech, 0, frames).mean(0) for speech, frames in some], 0)
 
-        example = _Examples(utterances, module, mean, self.window, self.ctc)
+        example = _Examples(utterances, module, mean, self.window, self.ctc, self.teacher is not None)
         return pipeline.batches(self._draws(utterances), example, batch_size, seed)
 
     def _draws(self, utterances: LabelledUtterances) -> np.ndarray:
@@ -177,7 +209,8 @@ class AcousticPart:
         data = ", ".join(f"{corpus} ({count:.2f} h)" for corpus, count in hours.items())
         card = dict(part="acoustic", config=self._config(), data=data, figures=figures, phones=audio.PHONES)
         card["licence"] = self.licence
-        checkpoint.export(directory, "acoustic", {"acoustic": params["acoustic"], "constants": constants}, card)
+        weights = {"acoustic": params["acoustic"], "constants": constants}
+        checkpoint.export(directory, "acoustic", weights, card, np.dtype(self.stored))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,18 +222,34 @@ class _Examples:
     mean: np.ndarray
     window: int
     ctc: bool
+    taught: bool
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         utterance = self.utterances[int(index)]
-        speech, labels = augmentation.cut(utterance, self.window, rng)
-        speech, labels = augmentation.distort(speech, labels, rng, wordless=not self.ctc)
+        clean, said = augmentation.cut(utterance, self.window, rng)
+        speech, labels = augmentation.distort(clean, said, rng, wordless=not self.ctc)
         fbank = augmentation.colour(self.module.features(speech, 0, len(labels)), self.mean, rng)
         out = {"fbank": fbank.astype(np.float32), "mask": np.ones(len(labels), bool)}
+        if self.taught:
+            out["clean"] = self.module.features(clean, 0, len(labels)).astype(np.float32)
+            out["same"] = labels == said
         if not self.ctc:
             return out | {"labels": labels}
         phones = np.full(self.window, UNLABELLED, np.uint8)
         phones[: len(utterance.phones)] = utterance.phones[: self.window]
         return out | {"phones": phones}
+
+
+def _apart(layers: Mapping, wanted: Mapping) -> jax.Array:
+    """Mean square by which two models' layers differ, each frame of them normalised, the last counting half: [B, T]."""
+
+    def normal(x):
+        return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+    outputs, targets = (jax.tree.leaves(found) for found in (layers, wanted))
+    share = [0.5 / (len(outputs) - 1)] * (len(outputs) - 1) + [0.5]
+    each = [jnp.square(normal(x) - normal(y)).mean(-1) for x, y in zip(outputs, targets, strict=True)]
+    return sum(weight * apart for weight, apart in zip(share, each, strict=True))
 
 
 def _some(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
