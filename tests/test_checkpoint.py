@@ -44,6 +44,26 @@ def test_same_weights_same_file(tmp_path):
     assert write(tmp_path / "a").read_bytes() == write(tmp_path / "b").read_bytes()
 
 
+def test_int8_is_within_half_a_step_of_each_column(tmp_path):
+    kernel = np.random.default_rng(0).standard_normal((2, 30, 5)).astype(np.float32) * np.float32([1e-3, 1, 50, 0, 1])
+    params = {"model": {"kernel": kernel, "bias": np.float32([0.1, 2, 3])}, "constants": {"mean": kernel[0]}}
+    path = checkpoint.export(tmp_path, "style", params, CARD, np.int8)
+    assert path.stat().st_size < 2 * 30 * 5 + 4 * 30 * 5 + 1000
+    back, _ = checkpoint.load(path)
+    error = np.abs(back["model"]["kernel"] - kernel)
+    assert (error <= 0.501 * np.abs(kernel).max((0, 1)) / 127).all() and error.any()
+    np.testing.assert_array_equal(back["constants"]["mean"], kernel[0])  # kept exact
+    np.testing.assert_array_equal(back["model"]["bias"], params["model"]["bias"].astype(np.float16).astype(np.float32))
+    assert sorted(back["model"]) == ["bias", "kernel"]
+
+
+def test_steps_of_another_shape_are_refused(tmp_path):
+    """They would be broadcast to any size."""
+    params = {"model": {"kernel": np.ones((3, 4), np.int8), "kernel.step": np.ones((1000, 1, 1), np.float32)}}
+    with pytest.raises(UserError, match="steps of another shape"):
+        checkpoint.load(checkpoint.export(tmp_path, "style", params, CARD, np.float32))
+
+
 def tamper_weights(path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +97,8 @@ def export(
         directory: made if missing.
         name: of both files, without suffix.
         params: nested dict of arrays, stored under flat names "a/b/c". Floating arrays are stored as `dtype`, but for
-            those under "constants" and those it cannot hold, which stay float32; others keep their type. As int8, which
-            only matrices are, each column has a scale of its own beside it.
+            those under "constants" and those it cannot hold, which stay float32; others keep their type. Only matrices
+            become int8, each with a float32 step for every column beside it, and the others float16.
         card: what the weights are (see `CARD`); "version" and "sha256" (of the weights) are added.
         dtype: of the stored weights.
 
@@ -106,12 +106,9 @@ def export(
         Path of the safetensors file.
     """
     path = Path(directory) / f"{name}.safetensors"
-    leaves = traverse_util.flatten_dict(dict(params))
-    flat = {
-        "/".join(key): _storable(key, leaf, np.float16 if dtype == np.int8 else dtype) for key, leaf in leaves.items()
-    }
-    if dtype == np.int8:
-        flat = dict(pair for name, array in flat.items() for pair in _rounded(name, array))
+    flat: dict[str, np.ndarray] = {}
+    for key, leaf in traverse_util.flatten_dict(dict(params)).items():
+        flat |= _storable("/".join(key), leaf, np.dtype(dtype))
     with atomic_path(path) as part:
         safetensors.numpy.save_file(flat, part)
     card = {**CARD, **card, "version": __version__, "sha256": sha256(path)}
@@ -120,34 +117,31 @@ def export(
     return path
 
 
-def _storable(key: tuple[str, ...], leaf: Any, dtype) -> np.ndarray:
+def _storable(name: str, leaf: Any, dtype: np.dtype) -> dict[str, np.ndarray]:
+    """An array as it is stored, by name; an int8 matrix, or a stack of them, with the step of each column."""
     array = np.ascontiguousarray(leaf)
     if array.dtype.kind in "biu":
-        return array
+        return {name: array}
     array = array.astype(np.float32)  # bfloat16, float64
-    small = key[0] == "constants" or np.max(np.abs(array), initial=0) > np.finfo(dtype).max
-    return array if small else array.astype(dtype)
+    if name.startswith("constants/"):
+        return {name: array}
+    if dtype == np.int8 and array.ndim > 1:
+        step = np.maximum(np.abs(array).max(tuple(range(array.ndim - 1))), 1e-12) / np.float32(127)
+        return {name: np.round(array / step).astype(np.int8), name + _STEP: step}
+    dtype = np.dtype(np.float16) if dtype == np.int8 else dtype
+    fits = np.max(np.abs(array), initial=0) <= np.finfo(dtype).max
+    return {name: array.astype(dtype) if fits else array}
 
 
-def _rounded(name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """A matrix, or a stack of them, as whole numbers from -127 to 127 and the step between them, a column each."""
-    if array.ndim < 2 or array.dtype != np.float16:
-        yield name, array
-        return
-    exact = array.astype(np.float32)
-    step = np.maximum(np.abs(exact).max(tuple(range(array.ndim - 1))), 1e-12) / 127
-    yield name, np.round(exact / step).astype(np.int8)
-    yield name + _STEP, step
-
-
-def _exact(flat: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Undoes `_rounded`."""
-    steps = {name: flat[name + _STEP] for name in flat if name + _STEP in flat and flat[name].dtype == np.int8}
-    return {
-        name: array.astype(np.float32) * steps[name] if name in steps else array
-        for name, array in flat.items()
-        if name.removesuffix(_STEP) not in steps or name in steps
-    }
+def _exact(flat: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """Undoes `_rounded`. UserError: steps that are not one a column."""
+    out = dict(flat)
+    for name in [name for name, array in flat.items() if array.dtype == np.int8 and name + _STEP in flat]:
+        array, step = flat[name], out.pop(name + _STEP)
+        if step.shape != array.shape[-1:] or step.dtype != np.float32:
+            raise UserError(f"{path}: {name} has steps of another shape than its columns; export it again")
+        out[name] = array.astype(np.float32) * step
+    return out
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -175,10 +169,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
         raise UserError(f"{path} is not the file that {name} describes (sha256 differs): copy both again")
     flat, _ = strict.read_safetensors(path)
     flat = {name: leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf for name, leaf in flat.items()}
-    try:
-        flat = _exact(flat)
-    except ValueError:
-        raise UserError(f"{path}: an array and its steps do not fit together; export it again") from None
+    flat = _exact(flat, path)
     strict.refuse_non_finite(flat, path)  # float64 beyond float32
     try:
         return traverse_util.unflatten_dict(flat, sep="/"), card

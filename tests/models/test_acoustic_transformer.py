@@ -1,3 +1,4 @@
+import functools
 import importlib.util
 import struct
 from pathlib import Path
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from weights import random_weights
 
-from vast_jax import audio
+from vast_jax import audio, checkpoint
+from vast_jax.models import acoustic_transformer
 from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.parts.acoustic import AcousticPart
@@ -59,6 +61,14 @@ def test_pieces_are_the_whole(small):
     np.testing.assert_allclose(pieces.posteriors(signal), whole.posteriors(signal), atol=1e-4)
 
 
+def test_blocks_attend_as_the_whole(small, monkeypatch):
+    x, mask = features(40), np.arange(40)[None] < 37
+    module, params, _ = small
+    together = module.apply({"params": params}, x, mask)
+    monkeypatch.setattr(acoustic_transformer, "BLOCK", 7)
+    np.testing.assert_allclose(module.apply({"params": params}, x, mask), together, atol=1e-5)
+
+
 def test_the_default_streams_and_ships():
     part = AcousticPart(network="transformer")
     module = part.module()
@@ -103,6 +113,36 @@ def test_the_converted_model_computes_what_the_tool_does():
     module = AcousticTransformer(128, 2, 48, 5, (2, 1))
     logits = module.apply({"params": params}, x, np.ones((1, 20), bool))
     np.testing.assert_allclose(logits[0], expected[:, :41], atol=1e-4)
+
+
+def test_the_teacher_is_whisper_and_hears_all():
+    """Against the tool's numpy forward pass with the positions and without any bias or bound."""
+    tool, part = load_tool(), AcousticPart(network="transformer", hidden=48, back=60, layer_ahead=(60, 60))
+    arrays = whisper(128, 2, 48)
+    params = tool.teacher_of(arrays, part)
+    positions = arrays["encoder/position_encodings/encodings"][:20]
+    module = AcousticTransformer(width=128, heads=2, **tool.teacher_config(part))
+    x = features(20)
+    found = module.apply({"params": params}, x, np.ones((1, 20), bool), mutable=[module.LAYERS])[1]
+    outputs = found[module.LAYERS]["outputs"]
+    assert len(outputs) == 2
+    plain = tool.convert(arrays, part)
+    expected = tool._hidden(plain, x[0], positions, part, 2, biased=False)
+    np.testing.assert_allclose(outputs[-1][0], expected, atol=1e-4)
+    heard = functools.partial(
+        module.apply, {"params": params}, mask_BxT=np.ones((1, 20), bool), mutable=[module.LAYERS]
+    )
+    first = jax.grad(lambda x: heard(x)[1][module.LAYERS]["outputs"][0][0, 0, 0])
+    assert np.abs(first(x)[0, -1]).any()
+
+
+def test_a_teacher_is_no_recogniser(tmp_path):
+    tool, part = load_tool(), AcousticPart(network="transformer", hidden=48, layer_ahead=(2,))
+    config = {**tool.teacher_config(part), "network": "transformer", "width": 128, "heads": 2}
+    weights = {"acoustic": tool.teacher_of(whisper(128, 1, 48), part), "constants": part.constants("")}
+    checkpoint.export(tmp_path, "acoustic", weights, {"part": "acoustic", "config": config})
+    with pytest.raises(UserError, match="no acoustic model"):
+        Recogniser.load(tmp_path)
 
 
 def test_inner_units_of_least_effect_are_dropped():

@@ -10,7 +10,8 @@ from vast_jax import audio, checkpoint
 from vast_jax.data.labels import UNLABELLED, Utterance, read, said, write
 from vast_jax.models import ctc
 from vast_jax.models.acoustic_model import Recogniser
-from vast_jax.parts.acoustic import AcousticPart
+from vast_jax.models.acoustic_transformer import AcousticTransformer
+from vast_jax.parts.acoustic import TEACHER, AcousticPart
 from vast_jax.training import Config, init_state, train_step
 from vast_jax.types import UserError
 
@@ -111,6 +112,47 @@ def test_the_papers_layer_along_time_fits_the_loop(data):
     state = jax.eval_shape(start, batch)  # traced only: compiling its gradient takes half a minute
     after, _ = jax.eval_shape(step, state, batch)
     assert jax.tree.map(np.shape, after.params) == jax.tree.map(np.shape, state.params)
+
+
+@pytest.fixture(scope="module")
+def taught(data, tmp_path_factory):
+    """A part of one layer, and its own first weights as a teacher that hears all."""
+    folder = tmp_path_factory.mktemp("teacher")
+    part = AcousticPart(network="transformer", hidden=16, layer_ahead=(2,), window=6, teacher=str(folder))
+    teacher = AcousticTransformer(hidden=16, back=None, ahead=(0,), classes=1)
+    params = teacher.init(jax.random.key(1), np.zeros((1, 8, audio.MELS)), np.ones((1, 4), bool))["params"]
+    config = dict(hidden=16, back=None, ahead=(0,), classes=1)
+    checkpoint.export(folder, TEACHER, {TEACHER: params}, dict(part=TEACHER, config=config), np.float32)
+    return part, params
+
+
+def test_a_layer_is_taught_by_itself_hearing_all(data, taught):
+    part, teacher = taught
+    batch = first(part.dataset(data, "train", 3, seed=0))
+    assert batch["clean"].shape == batch["fbank"].shape and batch["same"].shape == batch["labels"].shape
+    assert not np.array_equal(batch["clean"], batch["fbank"])
+    built = part.part(part.constants(""))
+    params = built.init(jax.random.key(0), batch)
+
+    def apart(params, batch):
+        return float(built.losses["acoustic"](params, batch, None, 0.0)[1]["apart"])
+
+    learner = {**params["acoustic"], **teacher, "position": teacher["position"][0]}
+    learner["Dense_2"] = params["acoustic"]["Dense_2"]
+    learner["attention_0"] = {**teacher["attention_0"], "bias": np.zeros((6, 53), np.float32)}
+    few = {name: array[:, : 4 if name == "fbank" else 2] for name, array in batch.items()}  # all is within reach
+    few |= {"clean": few["fbank"], "same": np.ones_like(few["same"]), "mask": np.ones_like(few["mask"])}
+    few["clean"] = few["fbank"] = batch["fbank"][:, :4]
+    assert apart({"acoustic": learner}, few) < 1e-6  # the same weights say the same
+    assert apart({"acoustic": learner}, few | {"clean": batch["clean"][:, 8:12]}) > 1e-3
+    other = few | {"same": np.zeros_like(few["same"]), "clean": batch["clean"][:, 8:12]}
+    assert apart({"acoustic": learner}, other) == 0  # where something else is said, nothing is learned from it
+
+
+def test_another_depth_cannot_teach(data, taught):
+    part = dataclasses.replace(taught[0], layer_ahead=(2, 2))
+    with pytest.raises(UserError, match="no teacher of a Transformer of 2 layers"):
+        part.part(part.constants(""))
 
 
 def test_ctc_sums_over_all_times_of_the_phones(data):

@@ -16,6 +16,7 @@ import numpy as np
 from vast_jax.audio import HOP, PHONES, log_mel
 
 POSITIONS = 1500  # frames for which Whisper has positions: 30 s
+BLOCK = 64  # frames whose attention is computed together
 
 
 class PhoneClassifier:
@@ -106,17 +107,33 @@ class LocalAttention(nn.Module):
         batch, frames, width = x_BxTxC.shape
         qkv = nn.Dense(3 * width, name="qkv")(x_BxTxC).reshape(batch, frames, 3, self.heads, width // self.heads)
         q, k, v = jnp.moveaxis(qkv, 2, 0)
-        logits = jnp.einsum("bqhd,bkhd->bhqk", q * (width // self.heads) ** -0.5, k)
-        if self.back is not None:
-            logits = self._near(logits, frames)
-        weights = jax.nn.softmax(jnp.where(mask_BxT[:, None, None], logits, -1e9)).astype(v.dtype)
-        y_BxTxC = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(batch, frames, width)
-        return nn.Dense(width, name="out")(y_BxTxC)
+        q = q * (width // self.heads) ** -0.5
+        y_BxTxC = _attend(q, k, v, mask_BxT, 0.0) if self.back is None else self._nearby(q, k, v, mask_BxT)
+        return nn.Dense(width, name="out")(y_BxTxC.reshape(batch, frames, width))
 
-    def _near(self, logits: jax.Array, frames: int) -> jax.Array:
-        """Logits [B, H, T, T] with the bias by distance, and without what is out of reach."""
+    def _nearby(self, q: jax.Array, k: jax.Array, v: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+        """Attention of [B, T, H, D] within reach: blocks of frames, each with what lies around it."""
+        batch, frames, heads, depth = q.shape
         bias_HxO = self.param("bias", nn.initializers.zeros, (self.heads, self.back + self.ahead + 1))
-        distance = np.arange(frames)[None] - np.arange(frames)[:, None]
-        seen = (distance >= -self.back) & (distance <= self.ahead)
-        bias = bias_HxO[:, np.clip(distance + self.back, 0, self.back + self.ahead)]
-        return jnp.where(seen, logits + bias, -1e9)
+        block = min(BLOCK, frames)
+        starts = range(0, frames, block)
+        view, spare = block + self.back + self.ahead, len(starts) * block - frames
+
+        def around(x: jax.Array) -> jax.Array:
+            padded = jnp.pad(x, ((0, 0), (self.back, self.ahead + spare), *((0, 0) for _ in x.shape[2:])))
+            return jnp.concatenate([padded[:, start : start + view] for start in starts])
+
+        q = jnp.pad(q, ((0, 0), (0, spare), (0, 0), (0, 0)))
+        q = jnp.concatenate([q[:, start : start + block] for start in starts])
+        offset = np.arange(view)[None] - np.arange(block)[:, None]
+        seen = (offset >= 0) & (offset <= self.back + self.ahead)
+        bias = jnp.where(seen, bias_HxO[:, np.clip(offset, 0, self.back + self.ahead)], -1e9)
+        y = _attend(q, around(k), around(v), around(mask_BxT), bias).reshape(len(starts), batch, block, heads, depth)
+        return jnp.moveaxis(y, 0, 1).reshape(batch, len(starts) * block, heads, depth)[:, :frames]
+
+
+def _attend(q: jax.Array, k: jax.Array, v: jax.Array, mask_BxS: jax.Array, bias) -> jax.Array:
+    """Softmax attention of queries [B, T, H, D] to keys and values [B, S, H, D] that are not masked: [B, T, H, D]."""
+    logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) + bias
+    weights = jax.nn.softmax(jnp.where(mask_BxS[:, None, None], logits, -1e9)).astype(v.dtype)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, v)

@@ -247,9 +247,8 @@ def _apart(layers: Mapping, wanted: Mapping) -> jax.Array:
         return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
 
     outputs, targets = (jax.tree.leaves(found) for found in (layers, wanted))
-    share = [0.5 / (len(outputs) - 1)] * (len(outputs) - 1) + [0.5]
-    each = [jnp.square(normal(x) - normal(y)).mean(-1) for x, y in zip(outputs, targets, strict=True)]
-    return sum(weight * apart for weight, apart in zip(share, each, strict=True))
+    *inner, last = (jnp.square(normal(x) - normal(y)).mean(-1) for x, y in zip(outputs, targets, strict=True))
+    return 0.5 * last + 0.5 * sum(inner) / max(len(inner), 1)
 
 
 def _some(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
