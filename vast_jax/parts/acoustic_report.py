@@ -38,8 +38,9 @@ def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str 
 
     For each corpus (folder), over the labelled frames that are not silence: "accuracy", the share of right phones;
     "near", where the phone is that of the frame or of one beside it, which is what the timing of the labels may cost;
-    "viseme", where what was heard looks like what was said; and "silence", the share of silence heard as such; for
-    corpora of several speakers those of `speaker_independence`. Then "robust_..." on a part of the utterances, all
+    "viseme", where what was heard looks like what was said; and "silence", the share of silence heard as such; the
+    first two also of video frames, "accuracy_video" and "near_video", which are what an avatar gets; for corpora of
+    several speakers those of `speaker_independence`. Then "robust_..." on a part of the utterances, all
     corpora alike, and "without_speech_...", the mean posterior of SIL and NSN together. Writes <corpus>.png,
     posteriors of its first utterance beside its labels, and confusion.png.
     """
@@ -57,6 +58,8 @@ def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str 
             known = labels != UNLABELLED
             np.add.at(confusion, (labels[known], phones[known]), 1)
         figures |= {f"{name}_{corpus}": value for name, value in _accuracy(heard).items()}
+        seen = [(labels, audio.to_video_rate(p).argmax(-1)) for (labels, _), p in zip(heard, posteriors, strict=True)]
+        figures |= {f"{name}_{corpus}": value for name, value in _video_accuracy(seen).items()}
         independence = speaker_independence(spoken, posteriors)
         figures |= {f"{name}_{corpus}": value for name, value in independence.items()}
     figures |= {f"robust_{name}": value for name, value in robustness(recogniser, chosen).items()}
@@ -127,6 +130,25 @@ def _accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float
         right["viseme"].append(_VISEME[labels[spoken]] == _VISEME[phones[spoken]])
         said.append((phones == SILENCE)[labels == SILENCE])
     shares = {name: np.concatenate(values) for name, values in (right | {"silence": said}).items()}
+    return {name: float(share.mean()) for name, share in shares.items() if share.size}
+
+
+def _video_accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Shares of right video frames of (labels [2T], phones [T]), which have two labels each, one of them a phone.
+
+    "accuracy_video", where one of the two phones was heard; "near_video", where any label of the frame or of those
+    beside it was.
+    """
+    exact, near = [], []
+    for labels, phones in heard:
+        pairs = labels.reshape(-1, 2)
+        around = np.pad(pairs, ((1, 1), (0, 0)), mode="edge")
+        around = np.concatenate([around[:-2], pairs, around[2:]], 1)
+        phone = (pairs != SILENCE) & (pairs != UNLABELLED)
+        spoken = phone.any(1)
+        exact.append((phone & (pairs == phones[:, None])).any(1)[spoken])
+        near.append((around == phones[:, None]).any(1)[spoken])
+    shares = {"accuracy_video": np.concatenate(exact), "near_video": np.concatenate(near)}
     return {name: float(share.mean()) for name, share in shares.items() if share.size}
 
 
