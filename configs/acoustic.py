@@ -9,7 +9,8 @@
 It looks 183 ms ahead and has 7.6 million parameters, 7.7 MB in int8. Its four layers learn the labels, and to say what
 Whisper's say when they hear all of the clean speech, without which so little speech makes them forget. Expect .64 of
 the spoken frames on unseen LibriSpeech speakers (20 ms; .70 of video frames): a minute on an H100 and what compiling
-takes, two and a half hours on two CPU cores. The augmentation works on small arrays, which several BLAS threads only slow.
+takes, two and a half hours on two CPU cores. The augmentation works on small arrays, which several BLAS threads only
+slow.
 """
 
 from vast_jax.parts.acoustic import AcousticPart

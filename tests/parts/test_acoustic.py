@@ -149,9 +149,12 @@ def test_a_layer_is_taught_by_itself_hearing_all(data, taught):
     assert apart({"acoustic": learner}, other) == 0  # where something else is said, nothing is learned from it
 
 
-def test_another_depth_cannot_teach(data, taught):
+def test_what_cannot_teach_is_said(data, taught):
     part = dataclasses.replace(taught[0], layer_ahead=(2, 2))
     with pytest.raises(UserError, match="no teacher of a Transformer of 2 layers"):
+        part.part(part.constants(""))
+    part = dataclasses.replace(taught[0], window=751)
+    with pytest.raises(UserError, match="hears 750 video frames"):
         part.part(part.constants(""))
 
 

@@ -17,7 +17,7 @@ from vast_jax.data import augmentation, pipeline
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance, read
 from vast_jax.examples import OfExamples
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser
-from vast_jax.models.acoustic_transformer import AcousticTransformer
+from vast_jax.models.acoustic_transformer import POSITIONS, AcousticTransformer
 from vast_jax.parts import acoustic_report
 from vast_jax.types import Batch, Part, UserError
 
@@ -150,13 +150,17 @@ class AcousticPart:
         return Part(init=init, losses={"acoustic": OfExamples(each, total)})
 
     def _teacher(self) -> Callable | None:
-        """(normalised log mel, mask) -> what comes out of each layer of the teacher. UserError: not such a folder."""
+        """(normalised log mel, mask) -> what comes out of each layer of the teacher. UserError: none that fits."""
         if self.teacher is None:
             return None
         params, _, card = checkpoint.load_part(self.teacher, TEACHER)
         module = model_config.build(AcousticTransformer, card["config"], self.teacher)
-        if self.network != "transformer" or len(module.ahead) != len(self.layer_ahead) or module.back is not None:
+        learner = self.module()
+        fits = isinstance(learner, AcousticTransformer) and len(learner.ahead) == len(module.ahead)
+        if not fits or learner.width != module.width or module.back is not None:
             raise UserError(f"{self.teacher}: no teacher of a Transformer of {len(self.layer_ahead)} layers")
+        if 2 * self.window > POSITIONS:
+            raise UserError(f"--part.window {self.window}: the teacher hears {POSITIONS // 2} video frames at most")
         return lambda *inputs: module.apply({"params": params}, *inputs, mutable=[module.LAYERS])[1]
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
