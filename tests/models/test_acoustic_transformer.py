@@ -1,6 +1,5 @@
 import functools
 import importlib.util
-import runpy
 import struct
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from weights import random_weights
 
 from vast_jax import audio, checkpoint
+from vast_jax.config import read_config
 from vast_jax.models import acoustic_transformer
 from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.acoustic_transformer import AcousticTransformer
@@ -71,7 +71,7 @@ def test_blocks_attend_as_the_whole(small, monkeypatch):
 
 
 def test_the_shipped_config_streams_and_ships(tmp_path):
-    part = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "acoustic.py"))["config"].part
+    part = read_config(Path(__file__).parents[2] / "configs" / "acoustic.py").part
     module = part.module()
     # a frame ahead is seen by the convolutions: two steps of the spectrum, whose window ends 12.5 ms after its middle
     assert 20 * (module.lookahead - 1) + 10 + 12.5 <= 200

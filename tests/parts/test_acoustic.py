@@ -149,6 +149,18 @@ def test_a_layer_is_taught_by_itself_hearing_all(data, taught):
     assert apart({"acoustic": learner}, other) == 0  # where something else is said, nothing is learned from it
 
 
+def test_ctc_is_taught_too(data, taught):
+    part = dataclasses.replace(taught[0], ctc=True, window=60)
+    batch = first(part.dataset(data, "train", 2, seed=0))
+    built = part.part(part.constants(""))
+    params = built.init(jax.random.key(0), batch)
+    loss, metrics = built.losses["acoustic"](params, batch, None, 0.0)
+    alone = dataclasses.replace(part, teacher=None)
+    expected, _ = alone.part(alone.constants("")).losses["acoustic"](params, batch, None, 0.0)
+    assert metrics["apart"] > 0
+    np.testing.assert_allclose(loss, expected + part.teaching * metrics["apart"], rtol=1e-5)
+
+
 def test_what_cannot_teach_is_said(data, taught):
     part = dataclasses.replace(taught[0], layer_ahead=(2, 2))
     with pytest.raises(UserError, match="no teacher of a Transformer of 2 layers"):

@@ -1,4 +1,4 @@
-"""The acoustic model that begins with what Whisper has learned: its convolutions and first layers, made to stream.
+"""The acoustic model that begins with what Whisper has learned: its encoder, made to stream.
 
 Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022): log mel spectrum at 100 Hz -> two
 convolutions -> pre-norm Transformer at 50 Hz. Here attention sees a second back and a few frames ahead, and its

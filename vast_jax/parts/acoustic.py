@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-import flax.linen as nn
 import grain
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from vast_jax.examples import OfExamples
 from vast_jax.models.acoustic_model import AcousticModel, Recogniser
 from vast_jax.models.acoustic_transformer import POSITIONS, AcousticTransformer
 from vast_jax.parts import acoustic_report
+from vast_jax.parts.acoustic_data import Examples
 from vast_jax.types import Batch, Part, UserError
 
 TEACHER = "acoustic_teacher"  # the part of its card
@@ -128,19 +128,7 @@ class AcousticPart:
 
         def total(found, batch: Batch, progress):
             logits_BxTxC, apart_BxT = found
-            if self.ctc:
-                padding_BxL = batch["phones"] == UNLABELLED
-                phones_BxL = jnp.where(padding_BxL, 0, batch["phones"]).astype(jnp.int32)
-                loss_B = optax.ctc_loss(logits_BxTxC, ~batch["mask"], phones_BxL, padding_BxL, blank_id=module.blank)
-                return loss_B.sum() / jnp.maximum((~padding_BxL).sum(), 1), {}
-            labels_BxT = batch["labels"].astype(jnp.int32)
-            known_BxT = batch["mask"] & (labels_BxT != UNLABELLED)
-            target_BxT = jnp.where(known_BxT, labels_BxT, 0)
-            loss_BxT = optax.softmax_cross_entropy_with_integer_labels(logits_BxTxC, target_BxT)
-            spoken_BxT = known_BxT & (labels_BxT != audio.SILENCE)
-            right_BxT = logits_BxTxC.argmax(-1) == target_BxT
-            accuracy = (right_BxT & spoken_BxT).sum() / jnp.maximum(spoken_BxT.sum(), 1)
-            loss, metrics = (loss_BxT * known_BxT).sum() / jnp.maximum(known_BxT.sum(), 1), {"accuracy": accuracy}
+            loss, metrics = _ctc(logits_BxTxC, batch, module.blank) if self.ctc else _by_frame(logits_BxTxC, batch)
             if apart_BxT is None:
                 return loss, metrics
             same_BxT = batch["mask"] & batch["same"]
@@ -174,7 +162,7 @@ class AcousticPart:
         some = [(utterance.signal, len(utterance.labels)) for utterance in _some(utterances, 50)]
         mean = np.mean([module.features(speech, 0, frames).mean(0) for speech, frames in some], 0)
 
-        example = _Examples(utterances, module, mean, self.window, self.ctc, self.teacher is not None)
+        example = Examples(utterances, module, mean, self.window, self.ctc, self.teacher is not None)
         return pipeline.batches(self._draws(utterances), example, batch_size, seed)
 
     def _draws(self, utterances: LabelledUtterances) -> np.ndarray:
@@ -217,41 +205,30 @@ class AcousticPart:
         checkpoint.export(directory, "acoustic", weights, card, np.dtype(self.stored))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Examples:
-    """Makes an example of an utterance: a cut of it, augmented."""
+def _by_frame(logits_BxTxC: jax.Array, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean cross-entropy of the labelled frames; beside it the share of right phones."""
+    labels_BxT = batch["labels"].astype(jnp.int32)
+    known_BxT = batch["mask"] & (labels_BxT != UNLABELLED)
+    target_BxT = jnp.where(known_BxT, labels_BxT, 0)
+    loss_BxT = optax.softmax_cross_entropy_with_integer_labels(logits_BxTxC, target_BxT)
+    spoken_BxT = known_BxT & (labels_BxT != audio.SILENCE)
+    right_BxT = logits_BxTxC.argmax(-1) == target_BxT
+    accuracy = (right_BxT & spoken_BxT).sum() / jnp.maximum(spoken_BxT.sum(), 1)
+    return (loss_BxT * known_BxT).sum() / jnp.maximum(known_BxT.sum(), 1), {"accuracy": accuracy}
 
-    utterances: LabelledUtterances
-    module: nn.Module
-    mean: np.ndarray
-    window: int
-    ctc: bool
-    taught: bool
 
-    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        utterance = self.utterances[int(index)]
-        clean, said = augmentation.cut(utterance, self.window, rng)
-        speech, labels = augmentation.distort(clean, said, rng, wordless=not self.ctc)
-        fbank = augmentation.colour(self.module.features(speech, 0, len(labels)), self.mean, rng)
-        out = {"fbank": fbank.astype(np.float32), "mask": np.ones(len(labels), bool)}
-        if self.taught:
-            out["clean"] = self.module.features(clean, 0, len(labels)).astype(np.float32)
-            out["same"] = labels == said
-        if not self.ctc:
-            return out | {"labels": labels}
-        phones = np.full(self.window, UNLABELLED, np.uint8)
-        phones[: len(utterance.phones)] = utterance.phones[: self.window]
-        return out | {"phones": phones}
+def _ctc(logits_BxTxC: jax.Array, batch: Batch, blank: int) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The loss by phone."""
+    padding_BxL = batch["phones"] == UNLABELLED
+    phones_BxL = jnp.where(padding_BxL, 0, batch["phones"]).astype(jnp.int32)
+    loss_B = optax.ctc_loss(logits_BxTxC, ~batch["mask"], phones_BxL, padding_BxL, blank_id=blank)
+    return loss_B.sum() / jnp.maximum((~padding_BxL).sum(), 1), {}
 
 
 def _apart(layers: Mapping, wanted: Mapping) -> jax.Array:
     """Mean square by which two models' layers differ, each frame of them normalised, the last counting half: [B, T]."""
-
-    def normal(x):
-        return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
-
-    outputs, targets = (jax.tree.leaves(found) for found in (layers, wanted))
-    *inner, last = (jnp.square(normal(x) - normal(y)).mean(-1) for x, y in zip(outputs, targets, strict=True))
+    outputs, targets = ([jax.nn.standardize(x) for x in jax.tree.leaves(found)] for found in (layers, wanted))
+    *inner, last = (jnp.square(x - y).mean(-1) for x, y in zip(outputs, targets, strict=True))
     return 0.5 * last + 0.5 * sum(inner) / max(len(inner), 1)
 
 

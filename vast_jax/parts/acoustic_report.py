@@ -1,7 +1,7 @@
 """How well an acoustic model hears: phones and visemes by corpus, speakers, robustness, sounds without speech."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import librosa
@@ -40,9 +40,9 @@ def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str 
     "near", where the phone is that of the frame or of one beside it, which is what the timing of the labels may cost;
     "viseme", where what was heard looks like what was said; and "silence", the share of silence heard as such; the
     first two also of video frames, "accuracy_video" and "near_video", which are what an avatar gets; for corpora of
-    several speakers those of `speaker_independence`. Then "robust_..." on a part of the utterances, all
-    corpora alike, and "without_speech_...", the mean posterior of SIL and NSN together. Writes <corpus>.png,
-    posteriors of its first utterance beside its labels, and confusion.png.
+    several speakers those of `speaker_independence`. Then "robust_..." on a part of the utterances, all corpora alike,
+    and "without_speech_...", the mean posterior of SIL and NSN together. Writes <corpus>.png, posteriors of its first
+    utterance beside its labels, and confusion.png.
     """
     chosen = {
         corpus: [utterances[i] for i in places[:: -(-len(places) // MOST)]]
@@ -57,11 +57,9 @@ def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str 
         for labels, phones in heard:
             known = labels != UNLABELLED
             np.add.at(confusion, (labels[known], phones[known]), 1)
-        figures |= {f"{name}_{corpus}": value for name, value in _accuracy(heard).items()}
         seen = [(labels, audio.to_video_rate(p).argmax(-1)) for (labels, _), p in zip(heard, posteriors, strict=True)]
-        figures |= {f"{name}_{corpus}": value for name, value in _video_accuracy(seen).items()}
-        independence = speaker_independence(spoken, posteriors)
-        figures |= {f"{name}_{corpus}": value for name, value in independence.items()}
+        found = _accuracy(heard) | _video_accuracy(seen) | speaker_independence(spoken, posteriors)
+        figures |= {f"{name}_{corpus}": value for name, value in found.items()}
     figures |= {f"robust_{name}": value for name, value in robustness(recogniser, chosen).items()}
     figures |= {f"without_speech_{name}": value for name, value in without_speech(recogniser).items()}
     _plot_confusion(Path(out_dir) / "confusion.png", confusion, step)
@@ -117,38 +115,42 @@ def _middles(labels: np.ndarray) -> np.ndarray:
     return ((starts + ends) // 2)[wanted]
 
 
+def _right(labels: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the frames with a phone, whether it was heard, and whether what was heard is said there or a frame beside it.
+
+    labels [n T]: what is said, n in each of the T frames of phones [T].
+    """
+    own = labels.reshape(len(phones), -1)
+    around = np.pad(own, ((1, 1), (0, 0)), mode="edge")
+    around = np.concatenate([around[:-2], own, around[2:]], 1)
+    phone = (own != SILENCE) & (own != UNLABELLED)
+    exact, near = ((said == phones[:, None]) for said in (own, around))
+    spoken = phone.any(1)
+    return (phone & exact).any(1)[spoken], near.any(1)[spoken]
+
+
 def _accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     """Shares of right frames of (labels [T], phones [T])."""
-    said, right = [], {"accuracy": [], "near": [], "viseme": []}
+    right = {"accuracy": [], "near": [], "viseme": [], "silence": []}
     for labels, phones in heard:
         spoken = (labels != UNLABELLED) & (labels != SILENCE)
-        before, after = np.roll(labels, 1), np.roll(labels, -1)
-        before[0], after[-1] = labels[0], labels[-1]
-        exact = labels == phones
-        right["accuracy"].append(exact[spoken])
-        right["near"].append((exact | (before == phones) | (after == phones))[spoken])
+        exact, near = _right(labels, phones)
+        right["accuracy"].append(exact)
+        right["near"].append(near)
         right["viseme"].append(_VISEME[labels[spoken]] == _VISEME[phones[spoken]])
-        said.append((phones == SILENCE)[labels == SILENCE])
-    shares = {name: np.concatenate(values) for name, values in (right | {"silence": said}).items()}
-    return {name: float(share.mean()) for name, share in shares.items() if share.size}
+        right["silence"].append((phones == SILENCE)[labels == SILENCE])
+    return _means(right)
 
 
 def _video_accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """Shares of right video frames of (labels [2T], phones [T]), which have two labels each, one of them a phone.
+    """Shares of right video frames of (labels [2T], phones [T]), which have two labels each, one of them a phone."""
+    exact, near = zip(*(_right(labels, phones) for labels, phones in heard), strict=True)
+    return _means({"accuracy_video": exact, "near_video": near})
 
-    "accuracy_video", where one of the two phones was heard; "near_video", where any label of the frame or of those
-    beside it was.
-    """
-    exact, near = [], []
-    for labels, phones in heard:
-        pairs = labels.reshape(-1, 2)
-        around = np.pad(pairs, ((1, 1), (0, 0)), mode="edge")
-        around = np.concatenate([around[:-2], pairs, around[2:]], 1)
-        phone = (pairs != SILENCE) & (pairs != UNLABELLED)
-        spoken = phone.any(1)
-        exact.append((phone & (pairs == phones[:, None])).any(1)[spoken])
-        near.append((around == phones[:, None]).any(1)[spoken])
-    shares = {"accuracy_video": np.concatenate(exact), "near_video": np.concatenate(near)}
+
+def _means(right: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
+    """Of all utterances together; without those of nothing."""
+    shares = {name: np.concatenate(values) for name, values in right.items()}
     return {name: float(share.mean()) for name, share in shares.items() if share.size}
 
 
