@@ -137,6 +137,38 @@ def test_alignment_finds_the_words(shared_data):
     assert (guessed == labels).mean() > 0.8 and align.guessed == {"blooe"}
 
 
+def _bursts() -> tuple[np.ndarray, np.ndarray]:
+    """Four sounds of half a second with as long pauses before them, between and after, full of rumble; labels."""
+    said_at = np.repeat(np.tile([0, 1], 5)[:9], 25)
+    rng, seconds = np.random.default_rng(0), np.arange(len(said_at) * 320) / 16000
+    noise, rumble = 0.1 * rng.standard_normal(len(seconds)), 0.3 * np.sin(2 * np.pi * 90 * seconds)
+    signal = rumble + noise * np.where(np.repeat(said_at, 320), 1, 0.02)
+    labels = np.where(said_at, PHONES.index("AA"), SILENCE).astype(np.uint8)
+    return signal[: len(signal) // 640 * 640], labels[: len(labels) // 2 * 2]
+
+
+def test_speech_outside_the_words_is_noticed():
+    signal, labels = _bursts()
+    assert alignment.unsaid(signal, labels) == 0
+    labels[60:] = SILENCE  # the transcript stops after the first of four
+    assert alignment.unsaid(signal, labels) == pytest.approx(3, abs=0.2)
+    assert alignment.unsaid(signal / 100, labels) == pytest.approx(3, abs=0.2)
+    assert alignment.unsaid(signal, np.zeros_like(labels)) == 0
+
+
+@pytest.mark.parametrize(("known", "outcome"), [(224, "labelled"), (60, "words missing")])
+def test_a_transcript_that_stops_early_is_left_out(tmp_path, monkeypatch, known, outcome):
+    signal, labels = _bursts()
+    labels[known:] = SILENCE
+    aligner = _NoAligner()
+    aligner.labels = labels
+    monkeypatch.setattr(label, "Aligner", lambda: aligner)
+    labeller = label._Labeller(None, align=True)
+    soundfile.write(tmp_path / "a.wav", signal, 16000)
+    labelled = labeller(label.Recording(tmp_path / "a.wav", "mine", ["ah"]))
+    assert labelled.outcome == outcome and (labelled.utterance is None) == (outcome != "labelled")
+
+
 def test_labels_and_report(tmp_path, monkeypatch):
     monkeypatch.setattr(label, "Aligner", lambda: _NoAligner())
     label._labeller.cache_clear()
@@ -179,3 +211,7 @@ _REST = {"not readable": 1, "hours not readable": 0, "words by grapheme-to-phone
 
 class _NoAligner:
     guessed: frozenset[str] = frozenset()
+    labels: np.ndarray
+
+    def __call__(self, signal: np.ndarray, words: list[str]) -> np.ndarray:
+        return self.labels

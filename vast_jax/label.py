@@ -25,7 +25,7 @@ import tyro
 
 from vast_jax import cli
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
-from vast_jax.data.alignment import NEEDS_EXTRA, Aligner, pronounce
+from vast_jax.data.alignment import MAX_UNSAID, NEEDS_EXTRA, Aligner, pronounce, unsaid
 from vast_jax.data.corpora import CORPORA
 from vast_jax.data.labels import SPLITS, UNLABELLED, Utterance, read_phones, said, write
 from vast_jax.data.splits import is_held_out
@@ -66,7 +66,8 @@ class Transcriber:
 
     def __call__(self, signal: np.ndarray) -> list[str] | None:
         """The words of `signal` float [n] at 16 kHz, or None if the model is not sure of them."""
-        options = dict(language="en", beam_size=2, condition_on_previous_text=False, without_timestamps=True)
+        # with timestamps, which it then goes on from: without, it may fall silent after a first phrase and a pause
+        options = dict(language="en", beam_size=2, condition_on_previous_text=False)
         segments = list(self._model.transcribe(signal.astype(np.float32), **options)[0])
         if not segments or np.mean([segment.avg_logprob for segment in segments]) < MIN_CONFIDENCE:
             return None
@@ -157,6 +158,8 @@ class _Labeller:
                 guessed = sum(word in self._align.guessed for word in words)
                 if labels is None:
                     return Labelled("badly aligned", n_frames, guessed, None)
+                if unsaid(signal, labels) > MAX_UNSAID:
+                    return Labelled("words missing", n_frames, guessed, None)
                 phones = said(labels)
         samples = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)
         utterance = Utterance(f"{recording.corpus}/{path.stem}", samples, labels, phones)
