@@ -11,6 +11,7 @@ from vast_jax.data.labels import UNLABELLED, Utterance, read, said, write
 from vast_jax.models import ctc
 from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.acoustic_transformer import AcousticTransformer
+from vast_jax.parts import acoustic
 from vast_jax.parts.acoustic import TEACHER, AcousticPart
 from vast_jax.training import Config, init_state, train_step
 from vast_jax.types import UserError
@@ -71,6 +72,23 @@ def test_unlabelled_and_masked_frames_do_not_count(data):
     assert np.isfinite(loss(batch)[0])
     batch["fbank"] = np.where(batch["mask"][..., None], batch["fbank"], 1e6).astype(np.float32)
     assert np.isfinite(loss(batch)[0])
+
+
+@pytest.mark.parametrize("spread", [0, 1, 2])
+def test_what_is_wanted_of_a_frame_is_the_mean_of_the_labels_around(spread):
+    rng = np.random.default_rng(spread)
+    logits, labels = rng.normal(size=(2, 9, 41)).astype(np.float32), rng.integers(0, 41, (2, 9)).astype(np.uint8)
+    labels[0, 4], mask = UNLABELLED, np.arange(9) < [[9], [6]]
+    known = mask & (labels != UNLABELLED)
+    found, _ = acoustic._by_frame(logits, dict(labels=labels, mask=mask), spread)
+
+    losses = []
+    for example, phones, use in zip(logits.astype(np.float64), labels, known, strict=True):
+        costs = np.log(np.exp(example).sum(-1, keepdims=True)) - example
+        for t in np.flatnonzero(use):
+            around = [u for u in range(max(0, t - spread), min(9, t + spread + 1)) if use[u]]
+            losses.append(np.mean([costs[t, phones[u]] for u in around]))
+    assert float(found) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 def test_learns_exports_and_reports(data, tmp_path):

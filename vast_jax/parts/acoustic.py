@@ -68,6 +68,9 @@ class AcousticPart:
     says: so little speech teaches the layers to stream, and makes them forget nothing."""
     teaching: float = 6.0
     """Weight of that."""
+    spread: int = 0
+    """What is wanted of a frame is the mean of the labels of so many frames before and after it, for the times of the
+    labels are no surer than that."""
     stored: Literal["float16", "int8"] = "float16"
     """How weights are exported."""
     learning_rate: float = 2e-3
@@ -128,7 +131,10 @@ class AcousticPart:
 
         def total(found, batch: Batch, progress):
             logits_BxTxC, apart_BxT = found
-            loss, metrics = _ctc(logits_BxTxC, batch, module.blank) if self.ctc else _by_frame(logits_BxTxC, batch)
+            if self.ctc:
+                loss, metrics = _ctc(logits_BxTxC, batch, module.blank)
+            else:
+                loss, metrics = _by_frame(logits_BxTxC, batch, self.spread)
             if apart_BxT is None:
                 return loss, metrics
             same_BxT = batch["mask"] & batch["same"]
@@ -205,14 +211,18 @@ class AcousticPart:
         checkpoint.export(directory, "acoustic", weights, card, np.dtype(self.stored))
 
 
-def _by_frame(logits_BxTxC: jax.Array, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean cross-entropy of the labelled frames; beside it the share of right phones."""
+def _by_frame(logits_BxTxC: jax.Array, batch: Batch, spread: int) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean cross-entropy of the labelled frames, `spread` of whose neighbours' labels count as their own; beside it
+    the share of right phones."""
     labels_BxT = batch["labels"].astype(jnp.int32)
     known_BxT = batch["mask"] & (labels_BxT != UNLABELLED)
-    target_BxT = jnp.where(known_BxT, labels_BxT, 0)
-    loss_BxT = optax.softmax_cross_entropy_with_integer_labels(logits_BxTxC, target_BxT)
+    said_BxTxC = jax.nn.one_hot(jnp.where(known_BxT, labels_BxT, -1), logits_BxTxC.shape[-1])
+    around = jnp.pad(said_BxTxC, ((0, 0), (spread, spread), (0, 0)))
+    wanted_BxTxC = sum(around[:, i : i + labels_BxT.shape[1]] for i in range(2 * spread + 1))
+    wanted_BxTxC /= jnp.maximum(wanted_BxTxC.sum(-1, keepdims=True), 1)
+    loss_BxT = optax.softmax_cross_entropy(logits_BxTxC, wanted_BxTxC)
     spoken_BxT = known_BxT & (labels_BxT != audio.SILENCE)
-    right_BxT = logits_BxTxC.argmax(-1) == target_BxT
+    right_BxT = logits_BxTxC.argmax(-1) == labels_BxT
     accuracy = (right_BxT & spoken_BxT).sum() / jnp.maximum(spoken_BxT.sum(), 1)
     return (loss_BxT * known_BxT).sum() / jnp.maximum(known_BxT.sum(), 1), {"accuracy": accuracy}
 
