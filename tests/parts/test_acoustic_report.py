@@ -31,9 +31,10 @@ def test_accuracies():
 def test_a_video_frame_is_right_with_either_half_and_near_with_its_neighbours():
     labels = index("M M M AA AA AA SIL SIL")  # video frames: M M, M AA, AA AA, nothing
     figures = acoustic_report._video_accuracy([(labels, index("M AA M SIL"))])
-    assert figures == {"accuracy_video": 2 / 3, "near_video": 1}
+    assert figures == {"accuracy_video": 2 / 3, "near_video": 1, "near_video_phone": 1}
     figures = acoustic_report._video_accuracy([(labels, index("AA SIL SIL M"))])
-    assert figures == {"accuracy_video": 0, "near_video": pytest.approx(2 / 3)}
+    third = pytest.approx(1 / 3)  # silence, heard in the third, is said in the fourth
+    assert figures == {"accuracy_video": 0, "near_video": pytest.approx(2 / 3), "near_video_phone": third}
 
 
 def test_middles_of_phones():

@@ -39,8 +39,9 @@ def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str 
     For each corpus (folder), over the labelled frames that are not silence: "accuracy", the share of right phones;
     "near", where the phone is that of the frame or of one beside it, which is what the timing of the labels may cost;
     "viseme", where what was heard looks like what was said; and "silence", the share of silence heard as such; the
-    first two also of video frames, "accuracy_video" and "near_video", which are what an avatar gets; for corpora of
-    several speakers those of `speaker_independence`. Then "robust_..." on a part of the utterances, all corpora alike,
+    first two also of video frames, "accuracy_video" and "near_video", which are what an avatar gets, and
+    "near_video_phone", where silence heard beside a pause does not count; for corpora of several speakers those of
+    `speaker_independence`. Then "robust_..." on a part of the utterances, all corpora alike,
     and "without_speech_...", the mean posterior of SIL and NSN together. Writes <corpus>.png, posteriors of its first
     utterance beside its labels, and confusion.png.
     """
@@ -115,8 +116,9 @@ def _middles(labels: np.ndarray) -> np.ndarray:
     return ((starts + ends) // 2)[wanted]
 
 
-def _right(labels: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the frames with a phone, whether it was heard, and whether what was heard is said there or a frame beside it.
+def _right(labels: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the frames with a phone, whether it was heard; whether what was heard is said there or a frame beside it; and
+    whether that is a phone.
 
     labels [n T]: what is said, n in each of the T frames of phones [T].
     """
@@ -126,7 +128,7 @@ def _right(labels: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, np.ndarr
     phone = (own != SILENCE) & (own != UNLABELLED)
     exact, near = ((said == phones[:, None]) for said in (own, around))
     spoken = phone.any(1)
-    return (phone & exact).any(1)[spoken], near.any(1)[spoken]
+    return (phone & exact).any(1)[spoken], near.any(1)[spoken], (near.any(1) & (phones != SILENCE))[spoken]
 
 
 def _accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
@@ -134,7 +136,7 @@ def _accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float
     right = {"accuracy": [], "near": [], "viseme": [], "silence": []}
     for labels, phones in heard:
         spoken = (labels != UNLABELLED) & (labels != SILENCE)
-        exact, near = _right(labels, phones)
+        exact, near, _ = _right(labels, phones)
         right["accuracy"].append(exact)
         right["near"].append(near)
         right["viseme"].append(_VISEME[labels[spoken]] == _VISEME[phones[spoken]])
@@ -144,8 +146,8 @@ def _accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float
 
 def _video_accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     """Shares of right video frames of (labels [2T], phones [T]), which have two labels each, one of them a phone."""
-    exact, near = zip(*(_right(labels, phones) for labels, phones in heard), strict=True)
-    return _means({"accuracy_video": exact, "near_video": near})
+    exact, near, phone = zip(*(_right(labels, phones) for labels, phones in heard), strict=True)
+    return _means({"accuracy_video": exact, "near_video": near, "near_video_phone": phone})
 
 
 def _means(right: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
