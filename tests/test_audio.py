@@ -18,6 +18,11 @@ def test_video_is_never_shorter_than_its_speech(samples, rate, frames):
     assert audio.video_frames(samples, rate) == frames
 
 
+def test_runs_of_one_value():
+    assert audio.runs(np.array([3, 3, 0, 3, 5, 5, 5])) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 7)]
+    assert audio.runs(np.array([True])) == [slice(0, 1)] and audio.runs(np.zeros(0, int)) == []
+
+
 def test_fit_pads_with_silence_and_trims():
     signal = np.ones(1000, np.float32)
     padded = audio.fit(signal, 2)

@@ -6,6 +6,7 @@ and 2T filter-bank frames, the i-th of them centred on (i + 0.5) * 20 ms. The st
 
 import functools
 import os
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ PHONES = (
     *("B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG"),
     *("P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"),
 )  # ARPAbet without stress
-SILENCE = PHONES.index("SIL")
+SILENCE, NOISE = PHONES.index("SIL"), PHONES.index("NSN")
 _FRAMES_AT_ONCE = 4096  # keeps the memory of an hour of speech flat
 
 _VIDEO_FPS = SAMPLE_RATE // SAMPLES_PER_FRAME
@@ -34,6 +35,12 @@ _VIDEO_FPS = SAMPLE_RATE // SAMPLES_PER_FRAME
 def video_frames(n_samples: int, rate: int) -> int:
     """Video frames that cover `n_samples` at `rate` Hz: ceil(25 n / rate)."""
     return -(-_VIDEO_FPS * n_samples // rate)
+
+
+def runs(values: np.ndarray) -> list[slice]:
+    """The runs of one value in `values` [T], such as the phones in a row of labels: slices, one behind the other."""
+    borders = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1), len(values)]
+    return [slice(int(start), int(end)) for start, end in pairwise(borders) if end > start]
 
 
 def fit(signal: np.ndarray, n_frames: int) -> np.ndarray:

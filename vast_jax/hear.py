@@ -7,7 +7,6 @@ bank, PPG, and the posteriors summed over phones that look alike on the lips (vi
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -39,9 +38,8 @@ class Args:
 def heard(posteriors: np.ndarray) -> list[tuple[float, float, str]]:
     """Start and end in seconds, and name, of each run of one most likely phone in `posteriors` [2T, 41] at 50 Hz."""
     best = posteriors.argmax(-1)
-    borders = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)]
     frame = audio.HOP / audio.SAMPLE_RATE
-    return [(start * frame, end * frame, PHONES[best[start]]) for start, end in pairwise(borders) if end > start]
+    return [(run.start * frame, run.stop * frame, PHONES[best[run.start]]) for run in audio.runs(best)]
 
 
 def picture(path: Path, speech: np.ndarray, posteriors: np.ndarray, title: str) -> None:

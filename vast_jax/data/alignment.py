@@ -1,14 +1,12 @@
 """Forced alignment: when each phone of known words was said (pocketsphinx; gruut pronounces rare words)."""
 
 import functools
-import itertools
 
 import numpy as np
 
-from vast_jax.audio import HOP, PHONES, SILENCE, log_fbank
+from vast_jax.audio import HOP, NOISE, PHONES, SILENCE, log_fbank, runs
 from vast_jax.types import UserError
 
-NOISE = PHONES.index("NSN")
 NEEDS_EXTRA = 'labelling needs the extra "label": pip install "vast_jax[label]"'
 ALIGNER_RATE = 100  # frames a second; frame 2i of the aligner lies within 3 ms of the centre of label i
 SHORTEST = 3  # aligner frames: a three-state phone lasts no less
@@ -90,17 +88,15 @@ def unsaid(signal: np.ndarray, labels: np.ndarray) -> float:
     """How much speech there is where `labels` [2T] have a long silence, as a share of that where they have phones.
 
     Frames of `signal` float [640 T] are speech that are at most 6 dB below the median phone. A transcript that stops
-    early aligns well, and would teach that the rest is silence: .0 to .2 where it is whole, 2 and more where not.
+    early aligns well, and would teach that the rest is silence: .0 to .2 where it is whole, about 2 and more where not.
     """
     level = log_fbank(signal)[:, _BAND].mean(1)
     spoken = (labels != SILENCE) & (labels != NOISE)
     if not spoken.any():
         return 0.0
     loud = level > np.median(level[spoken]) - 0.6 * np.log(10)
-    borders = np.concatenate([[0], np.flatnonzero(np.diff(spoken)) + 1, [len(labels)]])
-    runs = [slice(*ends) for ends in itertools.pairwise(borders)]
-    outside = sum(int(loud[run].sum()) for run in runs if not spoken[run.start] and run.stop - run.start >= PAUSE)
-    return outside / int((loud & spoken).sum())
+    pauses = [run for run in runs(spoken) if not spoken[run.start] and run.stop - run.start >= PAUSE]
+    return sum(int(loud[pause].sum()) for pause in pauses) / int(loud[spoken].sum())
 
 
 def _decode(decoder, pcm: bytes) -> None:

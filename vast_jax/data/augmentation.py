@@ -3,7 +3,7 @@
 import librosa
 import numpy as np
 
-from vast_jax.audio import FLOOR, HOP, PHONES, SAMPLES_PER_FRAME, SILENCE
+from vast_jax.audio import FLOOR, HOP, NOISE, SAMPLES_PER_FRAME, SILENCE
 from vast_jax.data import sounds
 from vast_jax.data.labels import Utterance
 
@@ -22,7 +22,6 @@ LOW_PASS = (3500.0, 7500.0)  # Hz
 WORDLESS_SHARE = 0.25  # of examples have a stretch without speech
 TILT = 6.0  # dB over the whole band, either way: other microphones
 WARP = 0.06  # share by which the mel axis is stretched
-NOISE = PHONES.index("NSN")
 
 
 def cut(utterance: Utterance, n_frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vast_jax import styles
+from vast_jax.audio import runs
 from vast_jax.data.clips import Clip
 from vast_jax.evaluation.style_figures import Outcome, Say, apart
 from vast_jax.face.model import FaceModel
@@ -18,9 +19,8 @@ _REACH = 2  # frames before and after a phone in which the lips may meet: a fram
 
 def closing_spans(ppg: np.ndarray) -> list[tuple[int, int]]:
     """Stretches of frames, first and end, in which a PPG [T, 41] hears b, p or m rather than not."""
-    heard = np.r_[False, ppg[:, BILABIAL].sum(1) > 0.5, False]
-    turns = np.flatnonzero(heard[1:] != heard[:-1])
-    return list(zip(turns[::2], turns[1::2], strict=True))
+    heard = ppg[:, BILABIAL].sum(1) > 0.5
+    return [(run.start, run.stop) for run in runs(heard) if heard[run.start]]
 
 
 def closings(gap: np.ndarray, spans: Sequence[tuple[int, int]]) -> np.ndarray:

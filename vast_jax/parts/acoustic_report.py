@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from vast_jax import audio
-from vast_jax.audio import PHONES, SILENCE
+from vast_jax.audio import NOISE, PHONES, SILENCE
 from vast_jax.data import sounds
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance
 from vast_jax.models.acoustic_model import Recogniser
@@ -41,9 +41,9 @@ def report(recogniser: Recogniser, utterances: LabelledUtterances, out_dir: str 
     "viseme", where what was heard looks like what was said; and "silence", the share of silence heard as such; the
     first two also of video frames, "accuracy_video" and "near_video", which are what an avatar gets, and
     "near_video_phone", where silence heard beside a pause does not count; for corpora of several speakers those of
-    `speaker_independence`. Then "robust_..." on a part of the utterances, all corpora alike,
-    and "without_speech_...", the mean posterior of SIL and NSN together. Writes <corpus>.png, posteriors of its first
-    utterance beside its labels, and confusion.png.
+    `speaker_independence`. Then "robust_..." on a part of the utterances, all corpora alike, and "without_speech_...",
+    the mean posterior of SIL and NSN together. Writes <corpus>.png, posteriors of its first utterance beside its
+    labels, and confusion.png.
     """
     chosen = {
         corpus: [utterances[i] for i in places[:: -(-len(places) // MOST)]]
@@ -110,10 +110,8 @@ def speaker_independence(utterances: Sequence[Utterance], posteriors: Sequence[n
 
 def _middles(labels: np.ndarray) -> np.ndarray:
     """The frames in the middle of the phones of `labels` [T]."""
-    borders = np.flatnonzero(np.diff(labels)) + 1
-    starts, ends = np.concatenate([[0], borders]), np.concatenate([borders, [len(labels)]])
-    wanted = ~np.isin(labels[starts], [SILENCE, PHONES.index("NSN"), UNLABELLED])
-    return ((starts + ends) // 2)[wanted]
+    phones = [run for run in audio.runs(labels) if labels[run.start] not in (SILENCE, NOISE, UNLABELLED)]
+    return np.array([(run.start + run.stop) // 2 for run in phones], int)
 
 
 def _right(labels: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -126,9 +124,9 @@ def _right(labels: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, np.ndarr
     around = np.pad(own, ((1, 1), (0, 0)), mode="edge")
     around = np.concatenate([around[:-2], own, around[2:]], 1)
     phone = (own != SILENCE) & (own != UNLABELLED)
-    exact, near = ((said == phones[:, None]) for said in (own, around))
+    exact, near = (phone & (own == phones[:, None])).any(1), (around == phones[:, None]).any(1)
     spoken = phone.any(1)
-    return (phone & exact).any(1)[spoken], near.any(1)[spoken], (near.any(1) & (phones != SILENCE))[spoken]
+    return exact[spoken], near[spoken], (near & (phones != SILENCE))[spoken]
 
 
 def _accuracy(heard: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
@@ -197,7 +195,7 @@ def without_speech(recogniser: Recogniser) -> dict[str, float]:
         "room_noise": sounds.coloured_noise(samples, rng) * np.float32(10 ** (-50 / 20)),
         "music": np.concatenate([sounds.music(samples // 5, rng) for _ in range(5)]) * np.float32(10 ** (-25 / 20)),
     }
-    wordless = [SILENCE, PHONES.index("NSN")]
+    wordless = [SILENCE, NOISE]
     return {name: float(recogniser.posteriors(s)[:, wordless].sum(-1).mean()) for name, s in heard.items()}
 
 
