@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
-from weights import random_weights
+from random_params import random_weights
 
 from vast_jax import scene
 from vast_jax.avatar import Avatar

@@ -9,10 +9,10 @@ from shared_bundles import made_up_export, made_up_style, packed
 
 from vast_jax.files import sha256
 from vast_jax.share.__main__ import main
-from vast_jax.share.bundle import allowed, check_manifest
 from vast_jax.share.packing import pack
-from vast_jax.share.unpacking import looked_into, opened
 from vast_jax.types import UserError
+from vast_jax.weights.bundle import allowed, check_manifest
+from vast_jax.weights.unpacking import looked_into, opened
 
 FILES = [
     "README.md",

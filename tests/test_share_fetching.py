@@ -13,15 +13,16 @@ import pytest
 import soundfile
 from shared_bundles import made_up_export, made_up_style, packed
 
-from vast_jax import avatar, checkpoint
+from vast_jax import avatar
 from vast_jax.face.model import load_face_model
 from vast_jax.files import sha256
 from vast_jax.infer import Args, infer
 from vast_jax.share.__main__ import main
-from vast_jax.share.bundle import LARGEST, write_manifest
 from vast_jax.share.fetching import fetch
 from vast_jax.share.verifying import Here, models_in_use, verify
 from vast_jax.types import UserError
+from vast_jax.weights import exports
+from vast_jax.weights.bundle import LARGEST, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +143,9 @@ def test_models_that_do_not_fit_are_said_in_words(site, here, tmp_path):
 
 def reweighed(folder, change):
     """A bundle whose weights were changed by somebody who knows how to seal it."""
-    flat, _ = checkpoint.strict.read_safetensors(folder / "renderer.safetensors")
+    flat, _ = exports.strict.read_safetensors(folder / "renderer.safetensors")
     change(flat)
-    checkpoint.safetensors.numpy.save_file(flat, folder / "renderer.safetensors")
+    exports.safetensors.numpy.save_file(flat, folder / "renderer.safetensors")
     card = json.loads((folder / "renderer.json").read_text()) | {"sha256": sha256(folder / "renderer.safetensors")}
     (folder / "renderer.json").write_text(json.dumps(card))
     listed = json.loads((folder / "manifest.json").read_text())["files"]

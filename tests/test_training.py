@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from toy_part import ToyPart, config, lines
 
-from vast_jax import checkpoint
 from vast_jax.config import parse_command
 from vast_jax.data.position import Position
 from vast_jax.training import fit, init_state, main, train_step
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = str(Path(__file__).with_name("toy_part.py"))
@@ -88,7 +88,7 @@ def test_fit_writes_what_a_person_looks_for(whole):
     assert [line["step"] for line in written if "eval/distance" in line] == [0, 6, 12]
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["12", "8"]
     assert (run / "eval" / "step_000012" / "weights.png").is_file()
-    params, card = checkpoint.load(run / "export")
+    params, card = exports.load(run / "export")
     np.testing.assert_array_equal(params["line"]["w"], state.params["line"]["w"])
     assert card["figures"]["distance"] == pytest.approx(written[-1]["eval/distance"])
     assert not [p for p in run.rglob(".*")]
@@ -264,7 +264,7 @@ def test_killed_and_started_again(tmp_path):
     subprocess.run(start, env=environment(), check=True, timeout=400)
     straight = dataclasses.replace(config, steps=150, save_every=0, eval_every=0)
     expected = fit(straight, tmp_path, tmp_path / "straight").params
-    params, _ = checkpoint.load(tmp_path / "run" / "export")
+    params, _ = exports.load(tmp_path / "run" / "export")
     for player in expected:
         np.testing.assert_array_equal(params[player]["w"], expected[player]["w"])
 
@@ -273,7 +273,7 @@ def test_killed_and_started_again(tmp_path):
 def test_two_devices_equal_one(whole, tmp_path):
     flags = environment(XLA_FLAGS="--xla_force_host_platform_device_count=2")
     subprocess.run(command(tmp_path), env=flags, check=True, timeout=400)
-    params, _ = checkpoint.load(tmp_path / "run" / "export")
+    params, _ = exports.load(tmp_path / "run" / "export")
     for player in whole[0].params:
         np.testing.assert_allclose(params[player]["w"], whole[0].params[player]["w"], rtol=1e-4)
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import checkpoint, reporting
+from vast_jax import reporting
 from vast_jax.data import pipeline
 from vast_jax.examples import OfExamples
 from vast_jax.training import Config
 from vast_jax.types import Part
+from vast_jax.weights import exports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ class ToyPart:
 
     def export(self, params, constants, directory, data_dir, figures):
         card = {"part": "toy", "config": dataclasses.asdict(self), "figures": figures}
-        checkpoint.export(directory, "toy", {**params, "constants": constants}, card, dtype=np.float32)
+        exports.export(directory, "toy", {**params, "constants": constants}, card, dtype=np.float32)
 
 
 def lines(workdir: Path) -> list[dict]:

@@ -8,17 +8,17 @@ Of an avatar's bundle it keeps the renderer's weights; the person's colours, ran
 import sys
 from pathlib import Path
 
-from vast_jax import checkpoint
+from vast_jax.weights import exports
 
 ASSETS = Path(__file__).parent.parent / "vast_jax" / "assets"
 KEPT = ("data", "licence", "figures")
 
 
 def main(bundle: str) -> None:
-    weights, card = checkpoint.load(bundle)
+    weights, card = exports.load(bundle)
     config = {name: value for name, value in card["config"].items() if name not in ("region", "composite")}
     about = {name: card[name] for name in KEPT} | {"part": "renderer", "config": config}
-    print(checkpoint.export(ASSETS, "renderer", {"renderer": weights["renderer"]}, about))
+    print(exports.export(ASSETS, "renderer", {"renderer": weights["renderer"]}, about))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vast_jax import checkpoint, cli
+from vast_jax import cli
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "toy_part.py"
@@ -71,7 +72,7 @@ def finish(process: subprocess.Popen, allowed: tuple[int, ...] = (0,)) -> None:
 
 def step_of(folder: Path) -> int:
     """Of the newest checkpoint, 0 before the first."""
-    found = checkpoint.newest(folder / "run" / "checkpoints")
+    found = exports.newest(folder / "run" / "checkpoints")
     return int(found.name) if isinstance(found, Path) else 0
 
 
@@ -100,7 +101,7 @@ def disturb(folder: Path, steps: int, kills: int, terms: int, rng: random.Random
 
 
 def params_of(folder: Path) -> dict[str, np.ndarray]:
-    weights, _ = checkpoint.load(folder / "run" / "export")
+    weights, _ = exports.load(folder / "run" / "export")
     return {player: weights[player]["w"] for player in ("line", "follower")}
 
 

@@ -17,11 +17,12 @@ import jax
 import numpy as np
 import tyro
 
-from vast_jax import audio, checkpoint, cli
+from vast_jax import audio, cli
 from vast_jax.data.labels import read
 from vast_jax.models.acoustic_transformer import POSITIONS
 from vast_jax.parts.acoustic import TEACHER, AcousticPart
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 _TYPES = {0: "f4", 1: "i1", 2: "i2", 3: "i4", 4: "f2"}
 RECORDINGS, FRAMES = 24, 500
@@ -194,10 +195,10 @@ def main() -> None:
     add_positions(params, arrays["encoder/position_encodings/encodings"], part, signals)
     teacher = teacher_of(arrays, part)
     card = dict(part=TEACHER, config=teacher_config(part), licence=LICENCE, data="Whisper's")
-    checkpoint.export(arguments.out / "teacher", TEACHER, {TEACHER: teacher}, card)
+    exports.export(arguments.out / "teacher", TEACHER, {TEACHER: teacher}, card)
     weights = {"acoustic": params, "constants": part.constants("")}
     card = dict(part="acoustic", config=part._config(), licence=LICENCE, data="Whisper's")
-    print(checkpoint.export(arguments.out, "acoustic", weights, card))
+    print(exports.export(arguments.out, "acoustic", weights, card))
 
 
 if __name__ == "__main__":

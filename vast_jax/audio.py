@@ -139,7 +139,7 @@ def load_acoustic(path: str | os.PathLike | None = None) -> "AcousticModel":  # 
     """The acoustic model of an export folder or .safetensors file; None: the one shipped with the package.
 
     The result has `.hash`, the sha256 of the weights, and is called as model(signal float [n] at 16 kHz, n_frames)
-    -> PPG float32 [n_frames, 41], each row a distribution over PHONES. UserError: see checkpoint.load.
+    -> PPG float32 [n_frames, 41], each row a distribution over PHONES. UserError: see exports.load.
     """
     from vast_jax.models.acoustic_model import Recogniser  # JAX is slow to import; features do not need it
 

@@ -14,16 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import checkpoint, model_config, scene
+from vast_jax import scene
 from vast_jax.audio import PHONES
 from vast_jax.avatar_check import check_whole
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import track_video
 from vast_jax.models.renderer import REDUCTION, Renderer, composite
-from vast_jax.share.bundle import AVATAR, CONSENT_NOTICE, MANIFEST, TEMPLATE, write_manifest
-from vast_jax.share.unpacking import opened
 from vast_jax.types import Array, FaceTrack, Params, UserError
+from vast_jax.weights import exports, model_config
+from vast_jax.weights.bundle import AVATAR, CONSENT_NOTICE, MANIFEST, TEMPLATE, write_manifest
+from vast_jax.weights.unpacking import opened
 
 if TYPE_CHECKING:
     from vast_jax.generate import Performance
@@ -149,7 +150,7 @@ class Avatar:
         save_clip(Path(directory) / "template", self.template)
         own = {"texture": self.texture, "reach": self.reach}
         constants = dict(constants) | {name: value for name, value in own.items() if value is not None}
-        checkpoint.export(directory, "renderer", {"renderer": self.params, "constants": constants}, card)
+        exports.export(directory, "renderer", {"renderer": self.params, "constants": constants}, card)
         write_manifest(directory, AVATAR, ("renderer.safetensors", "renderer.json", *TEMPLATE))
 
     def _envelope(self, clip: Clip) -> np.ndarray:
@@ -269,8 +270,8 @@ def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -
     directory = opened(directory)
     if not directory.is_dir():
         raise UserError(f"{directory}: no such avatar; train.py configs/renderer.py leaves one in RUN/export")
-    params, constants, card = checkpoint.load_part(directory, "renderer")
-    checkpoint.expect(card, face_model=face_model.hash, acoustic_model=acoustic.hash, source=str(directory))
+    params, constants, card = exports.load_part(directory, "renderer")
+    exports.expect(card, face_model=face_model.hash, acoustic_model=acoustic.hash, source=str(directory))
     if missing := [name for name in TEMPLATE if not (directory / name).is_file()]:
         raise UserError(f"{directory} is not a whole avatar ({missing[0]} is missing): export or copy it again")
     template = load_clip(directory / "template")

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from vast_jax import model_config, scene
+from vast_jax import scene
 from vast_jax.data.clips import Clip, picture_size
 from vast_jax.face.mesh_image import LAYERS, TEXTURE_SIDE
 from vast_jax.face.model import FaceModel
 from vast_jax.models.renderer import Renderer
 from vast_jax.types import UserError
+from vast_jax.weights import model_config
 
 
 def check_whole(

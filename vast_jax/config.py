@@ -34,7 +34,7 @@ class Config:
     - `dataset(data_dir, split, batch_size, seed)`: endless batches, dicts of numpy arrays, of `pipeline.batches`;
     - `optimisers(steps) -> {player: optax.GradientTransformation}`;
     - `report(params, constants, data_dir, out_dir, step) -> {name: number}`: figures, and PNGs written to `out_dir`;
-    - `export(params, constants, directory, data_dir, figures)`: shareable weights, by `checkpoint.export`.
+    - `export(params, constants, directory, data_dir, figures)`: shareable weights, by `exports.export`.
     """
 
     part: Any

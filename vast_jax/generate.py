@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from vast_jax import audio
-from vast_jax.checkpoint import expect
 from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.prompt import Prompt
 from vast_jax.types import UserError
+from vast_jax.weights.exports import expect
 
 
 class Models(NamedTuple):

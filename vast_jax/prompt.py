@@ -16,10 +16,10 @@ from vast_jax.curves_csv import read_csv
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import recipe, track_video
 from vast_jax.files import atomic_path, sha256
-from vast_jax.share.bundle import check_manifest, find, read_manifest
-from vast_jax.share.unpacking import opened
 from vast_jax.strict import read_safetensors, safetensors_layout, size_of
 from vast_jax.types import UserError
+from vast_jax.weights.bundle import check_manifest, find, read_manifest
+from vast_jax.weights.unpacking import opened
 
 STYLE_SUFFIX = ".style"
 _FORMAT = "vast_jax style 1"

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vast_jax import checkpoint, cli, hosts, sharding
+from vast_jax import cli, hosts, sharding
 from vast_jax.caching import use_compilation_cache
 from vast_jax.config import Config, parse_command
 from vast_jax.data import example_processes
@@ -27,6 +27,7 @@ from vast_jax.reporting import Progress, Scalars
 from vast_jax.signals import stop_signals
 from vast_jax.train_step import init_state, train_step
 from vast_jax.types import Array, Batch, Metrics, Params, TrainState, UserError
+from vast_jax.weights import exports
 from vast_jax.workdir import disk_errors, last_figures, locked, open_workdir
 
 __all__ = ["Config", "fit", "init_state", "main", "train_step"]
@@ -59,9 +60,9 @@ def fit(
     mesh = sharding.mesh_of(config.batch_size, config.accumulate)
     checkpoints = workdir / "checkpoints"
     with (
-        disk_errors(workdir, lambda: checkpoint.newest(checkpoints)),
+        disk_errors(workdir, lambda: exports.newest(checkpoints)),
         locked(workdir),
-        checkpoint.Run(checkpoints) as saved,
+        exports.Run(checkpoints) as saved,
         example_processes.none_left(),
     ):
         constants, weights = open_workdir(config, data_dir, workdir, saved.step, init_from)
@@ -85,7 +86,7 @@ class _Loop:
         if saved.step is None:
             self.state = jax.jit(functools.partial(init_state, config, part), out_shardings=shardings)(example)
             if weights is not None:
-                params = checkpoint.overlay(self.state.params, weights, "the weights of --init-from")
+                params = exports.overlay(self.state.params, weights, "the weights of --init-from")
                 self.state = self.state.replace(params=sharding.replicate(params, mesh))
         else:
             like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
@@ -162,7 +163,7 @@ class _Loop:
         metrics, self.told = {name: float(value) for name, value in metrics.items()}, bool(told)
         for name, value in metrics.items():
             if name.endswith(("/loss", "/gradient_norm")) and not np.isfinite(value):
-                good = checkpoint.newest(self.saved.directory)
+                good = exports.newest(self.saved.directory)
                 raise UserError(
                     f"{name} is {value} at step {step}: lower the learning rate; last good checkpoint: {good}"
                 )

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from vast_jax import checkpoint, hosts
+from vast_jax import hosts
 from vast_jax.config import Config, check_same_run, write_config
 from vast_jax.files import atomic_path, full
 from vast_jax.types import Unwritable, UserError
+from vast_jax.weights import exports
 
 try:
     import fcntl
@@ -101,7 +102,7 @@ def open_workdir(
     file, weights = workdir / "constants.npz", None
     if step is None:
         init_from = init_from or getattr(config.part, "start_from", lambda: None)()
-        weights, _ = checkpoint.load(init_from) if init_from else (None, None)
+        weights, _ = exports.load(init_from) if init_from else (None, None)
 
     def prepare() -> None:
         if step is not None:

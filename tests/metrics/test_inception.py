@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
 from vast_jax.metrics import inception
 from vast_jax.metrics.inception import FEATURES, SIZE, InceptionV3, Mixed5, Mixed7, load_inception, shapes

@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
 from vast_jax.metrics import perceptual
 from vast_jax.metrics.perceptual import LpipsWeights, in_batches, load_lpips, lpips, perceive, vgg_features

@@ -6,15 +6,16 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
-from vast_jax import audio, checkpoint
+from vast_jax import audio
 from vast_jax.config import read_config
 from vast_jax.models import acoustic_transformer
 from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 SMALL = dict(width=16, heads=2, hidden=24, back=3, ahead=(2, 1))
 
@@ -76,7 +77,7 @@ def test_the_shipped_config_streams_and_ships(tmp_path):
     # a frame ahead is seen by the convolutions: two steps of the spectrum, whose window ends 12.5 ms after its middle
     assert 20 * (module.lookahead - 1) + 10 + 12.5 <= 200
     params = random_weights(module, features(8), np.ones((1, 8), bool))["params"]
-    path = checkpoint.export(tmp_path, "acoustic", {"acoustic": params}, {}, np.dtype(part.stored))
+    path = exports.export(tmp_path, "acoustic", {"acoustic": params}, {}, np.dtype(part.stored))
     assert path.stat().st_size <= 8e6
 
 
@@ -142,7 +143,7 @@ def test_a_teacher_is_no_recogniser(tmp_path):
     tool, part = load_tool(), AcousticPart(network="transformer", hidden=48, layer_ahead=(2,))
     config = {**tool.teacher_config(part), "network": "transformer", "width": 128, "heads": 2}
     weights = {"acoustic": tool.teacher_of(whisper(128, 1, 48), part), "constants": part.constants("")}
-    checkpoint.export(tmp_path, "acoustic", weights, {"part": "acoustic", "config": config})
+    exports.export(tmp_path, "acoustic", weights, {"part": "acoustic", "config": config})
     with pytest.raises(UserError, match="no acoustic model"):
         Recogniser.load(tmp_path)
 

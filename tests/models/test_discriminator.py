@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.linen import Conv
-from weights import random_weights
+from random_params import random_weights
 
 from vast_jax.models.discriminator import Discriminator, detail
 

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from weights import random_like
+from random_params import random_like
 
 from vast_jax.models.expression_decoder import (
     LOG_SIGMA,

@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
 from vast_jax.data.grid_corpus import GRAMMAR, WORDS
 from vast_jax.models.lip_reader import GRU, VIEW_SIZE, LipNet, LipReader, beside, middle, standardise

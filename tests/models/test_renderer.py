@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
 from vast_jax.models.renderer import ConvLSTM, Renderer, Up, composite
 

@@ -1,14 +1,14 @@
 import jax
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
-from vast_jax import checkpoint
 from vast_jax.models.closing import BILABIAL, Closing
 from vast_jax.models.liveliness import Liveliness, blink_rate
 from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.models.style_transfer import StyleTransfer, normalise
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 P, D = 41, 7
 SMALL = dict(strong=(5, 0, 2), weak=(1, 6, 3, 4), style_width=6, encoder_channels=(8, 8, 8, 8), encoder_state=8)
@@ -237,7 +237,7 @@ def test_temperature_samples_the_style(model):
 def test_export_and_load_give_the_same_expression(trained, model, tmp_path):
     _, params, constants = trained
     card = {"part": "style", "config": {**SMALL, "householder_steps": 4}}
-    path = checkpoint.export(tmp_path, "style", {"style": params, "constants": constants}, card)
+    path = exports.export(tmp_path, "style", {"style": params, "constants": constants}, card)
     loaded = load_style_model(path)
     expression, ppg = _clip(40)
     style = loaded.encode(expression, ppg)
@@ -246,7 +246,7 @@ def test_export_and_load_give_the_same_expression(trained, model, tmp_path):
 
 
 def test_weights_of_another_part_are_refused(trained, tmp_path):
-    checkpoint.export(tmp_path, "other", {"style": trained[1], "constants": trained[2]}, {"part": "acoustic"})
+    exports.export(tmp_path, "other", {"style": trained[1], "constants": trained[2]}, {"part": "acoustic"})
     with pytest.raises(UserError, match="acoustic"):
         load_style_model(tmp_path)
 

@@ -3,14 +3,14 @@
 import jax
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
-from vast_jax import checkpoint
 from vast_jax.audio import SAMPLES_PER_FRAME
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_input import WINDOW, features, grey, level, mfcc
 from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 MODULE = SyncNet()
 TINY = SyncNet(picture_widths=(4, 4, 4, 4), sound_widths=(4, 4, 4), hidden=8, embedding=6, dropout=0.5)
@@ -121,11 +121,11 @@ def test_pieces_of_a_long_clip_are_those_of_the_whole(tiny):
 def test_weights_travel_with_their_card(tiny, tmp_path):
     config = {"picture_widths": [4] * 4, "sound_widths": [4] * 3, "hidden": 8, "embedding": 6}
     weights = {"syncnet": tiny["params"], "constants": {"unrelated": np.float32(1.25)}}
-    checkpoint.export(tmp_path / "a", "syncnet", weights, {"part": "syncnet", "config": config}, np.float32)
+    exports.export(tmp_path / "a", "syncnet", weights, {"part": "syncnet", "config": config}, np.float32)
     model = SyncModel.load(tmp_path / "a")
     assert model.unrelated == 1.25
     crops = np.random.default_rng(0).integers(0, 256, (6, 96, 96, 3), np.uint8)
     np.testing.assert_allclose(model.pictures(crops), SyncModel(TINY, tiny["params"]).pictures(crops), atol=1e-6)
-    checkpoint.export(tmp_path / "b", "style", weights, {"part": "style"})
+    exports.export(tmp_path / "b", "style", weights, {"part": "style"})
     with pytest.raises(UserError, match="'style'"):
         SyncModel.load(tmp_path / "b")

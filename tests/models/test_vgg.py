@@ -4,7 +4,7 @@ import pickle
 import jax
 import numpy as np
 import pytest
-from weights import random_weights
+from random_params import random_weights
 
 from vast_jax.files import sha256
 from vast_jax.models import vgg

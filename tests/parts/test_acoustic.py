@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from vast_jax import audio, checkpoint
+from vast_jax import audio
 from vast_jax.data.labels import UNLABELLED, Utterance, read, said, write
 from vast_jax.models import ctc
 from vast_jax.models.acoustic_model import Recogniser
@@ -15,6 +15,7 @@ from vast_jax.parts import acoustic
 from vast_jax.parts.acoustic import TEACHER, AcousticPart
 from vast_jax.training import Config, init_state, train_step
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 STEPS = 240
 PART = AcousticPart(context=1, dense=24, width=24, dilations=(1, 2), ahead=(0, 1), window=10, learning_rate=1e-2)
@@ -110,7 +111,7 @@ def test_learns_exports_and_reports(data, tmp_path):
 
     PART.export(params, constants, tmp_path / "export", data, figures)
     recogniser = audio.load_acoustic(tmp_path / "export")
-    _, card = checkpoint.load(tmp_path / "export")
+    _, card = exports.load(tmp_path / "export")
     assert recogniser.hash == card["sha256"] and card["data"] == "tones (0.00 h)"
     ppg = recogniser(tone(300, 25).astype(np.float32) / 32768, 25)
     assert ppg.shape == (25, 41) and (ppg[2:-2].argmax(-1) == 2).mean() > 0.8
@@ -140,7 +141,7 @@ def taught(data, tmp_path_factory):
     teacher = AcousticTransformer(hidden=16, back=None, ahead=(0,), classes=1)
     params = teacher.init(jax.random.key(1), np.zeros((1, 8, audio.MELS)), np.ones((1, 4), bool))["params"]
     config = dict(hidden=16, back=None, ahead=(0,), classes=1)
-    checkpoint.export(folder, TEACHER, {TEACHER: params}, dict(part=TEACHER, config=config), np.float32)
+    exports.export(folder, TEACHER, {TEACHER: params}, dict(part=TEACHER, config=config), np.float32)
     return part, params
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from footage import made_up_clip
-from weights import random_like
+from random_params import random_like
 
 from vast_jax.data import builders
 from vast_jax.data.clips import encode_jpeg

@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from footage import made_up_clip
-from weights import random_like, random_weights
+from random_params import random_like, random_weights
 
-from vast_jax import checkpoint
 from vast_jax.face.model import load_face_model
 from vast_jax.models.vgg import VGG16
 from vast_jax.parts import renderer as part_file
 from vast_jax.parts import renderer_data
 from vast_jax.parts.renderer import RendererPart
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 SMALL = RendererPart(
     clip_frames=2,
@@ -183,7 +183,7 @@ def test_report_and_export_make_an_avatar(data, params, tmp_path):
 
 def test_a_new_person_begins_with_the_shipped_renderer_where_it_fits(batch):
     part = RendererPart()
-    weights, card = checkpoint.load(part.start_from())
+    weights, card = exports.load(part.start_from())
     wanted = jax.eval_shape(part.part({}).init, jax.random.key(0), batch)["renderer"]
     assert jax.tree.map(jnp.shape, weights["renderer"]) == jax.tree.map(jnp.shape, wanted)
     assert card["licence"].startswith("CC-BY-4.0") and "texture" not in weights  # nobody's colours

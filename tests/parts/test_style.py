@@ -7,10 +7,9 @@ import jax
 import numpy as np
 import optax
 import pytest
+from random_params import random_like
 from talkers import FACE, JAW, SMILE, D, P, talker
-from weights import random_like
 
-from vast_jax import checkpoint
 from vast_jax.audio import PHONES, SILENCE
 from vast_jax.config import read_config
 from vast_jax.data import pipeline
@@ -22,6 +21,7 @@ from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.parts import style_constants, style_data
 from vast_jax.parts.style import StylePart
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 SMALL = StylePart(
     d_style=8, encoder_channels=(16, 16, 16, 16), encoder_state=16, strong_width=32, strong_layers=1, strong_heads=2,
@@ -285,7 +285,7 @@ def test_training_lowers_the_loss_then_reports_and_exports(opened, tmp_path):
     assert list(tmp_path.glob("curves_grid*.png")) and list(tmp_path.glob("meshes_a*.png"))
 
     SMALL.export(params, constants, tmp_path / "export", "anywhere", figures)
-    weights, card = checkpoint.load(tmp_path / "export")
+    weights, card = exports.load(tmp_path / "export")
     assert card["face_model"] == FACE.hash and card["acoustic_model"] == "an acoustic model"
     assert "research" in card["licence"]
     assert set(weights) == {"style", "constants"}

@@ -16,8 +16,8 @@ from vast_jax.evaluation.style_figures import Outcome, Say
 from vast_jax.files import sha256
 from vast_jax.generate import Models
 from vast_jax.metrics.style_space import plot_points, tsne
-from vast_jax.share.unpacking import opened
 from vast_jax.types import UserError
+from vast_jax.weights.unpacking import opened
 
 MONOLOGUE = 20  # clips in a row that each prompt speaks, to count blinks
 STYLE_CONVENTIONS = {

@@ -37,7 +37,7 @@ class Sync(NamedTuple):
 
 
 def load_sync(path: str | os.PathLike | None = None) -> SyncModel:
-    """SyncNet of an export folder or .safetensors file; None: the one shipped. UserError: see checkpoint.load."""
+    """SyncNet of an export folder or .safetensors file; None: the one shipped. UserError: see exports.load."""
     return SyncModel.load(path)
 
 

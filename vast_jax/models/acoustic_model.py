@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import checkpoint, model_config
 from vast_jax.audio import HOP, MELS, PHONES, fit, log_fbank, to_video_rate
 from vast_jax.models.acoustic_transformer import AcousticTransformer, PhoneClassifier
 from vast_jax.types import UserError
+from vast_jax.weights import exports, model_config
 
 CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
@@ -151,9 +151,9 @@ class Recogniser:
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "Recogniser":
-        """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
+        """The model of a .safetensors file or export folder; None: the shipped one. UserError: see exports.load."""
         path = _SHIPPED if path is None else path
-        params, constants, card = checkpoint.load_part(path, "acoustic")
+        params, constants, card = exports.load_part(path, "acoustic")
         config = dict(card["config"])
         network = AcousticTransformer if config.pop("network", None) == "transformer" else AcousticModel
         module = model_config.build(network, config, path)

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import checkpoint, model_config
 from vast_jax.audio import PHONES
 from vast_jax.data.grid_corpus import BLANK, GRAMMAR, WORDS
 from vast_jax.face.mouth_crop import MOUTH_CROP
 from vast_jax.models import ctc
 from vast_jax.types import UserError
+from vast_jax.weights import exports, model_config
 
 VIEW = 80  # pixels of the middle of the crop that the reader looks at: nose to chin, no background
 SHRINK = 2  # GRID's own resolution is no better
@@ -157,9 +157,9 @@ class LipReader:
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "LipReader":
-        """Of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
+        """Of a .safetensors file or export folder; None: the shipped one. UserError: see exports.load."""
         path = _SHIPPED if path is None else path
-        params, _, card = checkpoint.load_part(path, "lipreader")
+        params, _, card = exports.load_part(path, "lipreader")
         module = model_config.build(LipNet, card["config"], path)
         if module.words != len(WORDS) + 1 or len(module.channels) != 3:
             raise UserError(f"{path}: its card describes no lip reader of {len(WORDS)} words; train it again")

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from vast_jax import checkpoint, model_config
 from vast_jax.models.closing import Closing
 from vast_jax.models.liveliness import Liveliness
 from vast_jax.models.style_transfer import STYLE_SOURCES, StyleTransfer, normalise
 from vast_jax.types import UserError
+from vast_jax.weights import exports, model_config
 
 _ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = {"default": _ASSETS / "style.safetensors", "grid": _ASSETS / "style_grid.safetensors"}
@@ -40,13 +40,13 @@ class StyleModel:
     def load(cls, path: str | os.PathLike | None = None) -> "StyleModel":
         """The model of a .safetensors file or export folder, or one of `SHIPPED` (None: the default).
 
-        UserError: see checkpoint.load; a model of another version.
+        UserError: see exports.load; a model of another version.
         """
         if path is None:
             path = SHIPPED["default"]
         elif not Path(path).exists():
             path = SHIPPED.get(str(path), path)
-        params, constants, card = checkpoint.load_part(path, "style")
+        params, constants, card = exports.load_part(path, "style")
         module = model_config.build(StyleTransfer, card["config"], path)
         _check(module, constants, path)
         return cls(module, params, constants, card)

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from vast_jax import checkpoint, model_config
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, PICTURE_SIZE, WINDOW, features, grey, mfcc
+from vast_jax.weights import exports, model_config
 
 _SHIPPED = Path(__file__).parent.parent / "assets" / "syncnet.safetensors"
 _AT_ONCE = {"small": 64, "original": 8}  # windows: few programs are compiled, and memory is flat
@@ -32,9 +32,9 @@ class SyncModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None) -> "SyncModel":
-        """The model of a .safetensors file or export folder; None: the shipped one. UserError: see checkpoint.load."""
+        """The model of a .safetensors file or export folder; None: the shipped one. UserError: see exports.load."""
         path = _SHIPPED if path is None else path
-        params, constants, card = checkpoint.load_part(path, "syncnet")
+        params, constants, card = exports.load_part(path, "syncnet")
         module = model_config.build(SyncNet, card["config"], path)
         model_config.check_constants(constants, {}, path, optional={"unrelated": (1,)})
         unrelated = constants.get("unrelated")

@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import checkpoint
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, WINDOW, windows
 from vast_jax.types import Array, UserError
+from vast_jax.weights import exports
 
 _CONVOLUTIONS = (0, 4, 8, 11, 14, 18)  # positions in the original's sequences; the batch norm is the next
 _TOWERS = {"picture": ("netcnnlip", "netfclip"), "sound": ("netcnnaud", "netfcaud")}
@@ -68,7 +68,7 @@ def save_original(state: Mapping[str, np.ndarray], directory: str | os.PathLike)
         "data": "see the authors",
         "licence": "see the authors",
     }
-    return checkpoint.export(directory, "syncnet", {"syncnet": convert_original(state)}, card, np.float32)
+    return exports.export(directory, "syncnet", {"syncnet": convert_original(state)}, card, np.float32)
 
 
 class _Scaled(nn.Module):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import audio, checkpoint, model_config
+from vast_jax import audio
 from vast_jax.data import augmentation, pipeline
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance, read
 from vast_jax.examples import OfExamples
@@ -20,6 +20,7 @@ from vast_jax.models.acoustic_transformer import POSITIONS, AcousticTransformer
 from vast_jax.parts import acoustic_report
 from vast_jax.parts.acoustic_data import Examples
 from vast_jax.types import Batch, Part, UserError
+from vast_jax.weights import exports, model_config
 
 TEACHER = "acoustic_teacher"  # the part of its card
 MEASURED = 5000  # utterances that the mean and deviation of the features are taken from
@@ -147,7 +148,7 @@ class AcousticPart:
         """(normalised log mel, mask) -> what comes out of each layer of the teacher. UserError: none that fits."""
         if self.teacher is None:
             return None
-        params, _, card = checkpoint.load_part(self.teacher, TEACHER)
+        params, _, card = exports.load_part(self.teacher, TEACHER)
         module = model_config.build(AcousticTransformer, card["config"], self.teacher)
         learner = self.module()
         fits = isinstance(learner, AcousticTransformer) and len(learner.ahead) == len(module.ahead)
@@ -208,7 +209,7 @@ class AcousticPart:
         card = dict(part="acoustic", config=self._config(), data=data, figures=figures, phones=audio.PHONES)
         card["licence"] = self.licence
         weights = {"acoustic": params["acoustic"], "constants": constants}
-        checkpoint.export(directory, "acoustic", weights, card, np.dtype(self.stored))
+        exports.export(directory, "acoustic", weights, card, np.dtype(self.stored))
 
 
 def _by_frame(logits_BxTxC: jax.Array, batch: Batch, spread: int) -> tuple[jax.Array, dict[str, jax.Array]]:

@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
-from vast_jax import checkpoint
 from vast_jax.data import pipeline
 from vast_jax.data.grid_corpus import BLANK, GRAMMAR, LETTER, WORDS, grid_sentence
 from vast_jax.examples import OfExamples
@@ -21,6 +20,7 @@ from vast_jax.metrics import lip_reading
 from vast_jax.models.lip_reader import LipNet, LipReader
 from vast_jax.parts.lipreader_data import Examples, Sentence, grid_clips, sentences
 from vast_jax.types import Batch, Part
+from vast_jax.weights import exports
 
 SHOWN = 4  # held-out clips whose posteriors are drawn
 PICTURES = 12  # of each
@@ -131,7 +131,7 @@ class LipReaderPart:
             licence="Apache-2.0; trained on GRID (CC-BY 4.0)",
             figures=figures,
         )
-        checkpoint.export(directory, "lipreader", {"lipreader": params["lipreader"]}, card)
+        exports.export(directory, "lipreader", {"lipreader": params["lipreader"]}, card)
 
 
 def _mean(value, mask):

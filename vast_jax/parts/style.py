@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import checkpoint, losses
+from vast_jax import losses
 from vast_jax.data import pipeline
 from vast_jax.examples import OfExamples
 from vast_jax.face.model import FaceModel, load_face_model, split_by_mouth_offset
@@ -21,6 +21,7 @@ from vast_jax.models.style_transfer import Reconstruction, StyleTransfer, normal
 from vast_jax.parts import style_constants, style_liveliness, style_report
 from vast_jax.parts.style_data import BEGINS, UNDER_WAY, Examples, shares, usable
 from vast_jax.types import Array, Batch, Part, UserError
+from vast_jax.weights import exports
 
 __all__ = ["StyleModel", "StylePart", "load_style_model"]
 
@@ -270,7 +271,7 @@ class StylePart:
             licence="CC-BY-4.0 (GRID corpus)" if free else "research only: some training clips are research-only",
             figures=figures,
         )
-        checkpoint.export(directory, "style", {"style": params["style"], "constants": constants}, card)
+        exports.export(directory, "style", {"style": params["style"], "constants": constants}, card)
 
     def _clips(self, data_dir: str | os.PathLike, split: str) -> pipeline.Clips:
         """The clips of a split that can teach; UserError if there are none or they do not fit the face model."""

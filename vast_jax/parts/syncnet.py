@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import checkpoint
 from vast_jax.data import pipeline
 from vast_jax.examples import OfExamples
 from vast_jax.models.syncnet import SyncNet
@@ -21,6 +20,7 @@ from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.parts import syncnet_report
 from vast_jax.parts.syncnet_data import Examples, suitable
 from vast_jax.types import Array, Batch, Part, UserError
+from vast_jax.weights import exports
 
 _OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
 
@@ -144,7 +144,7 @@ class SyncNetPart:
         weights = {"syncnet": params["syncnet"]}
         if figures.get("unrelated"):
             weights["constants"] = {"unrelated": np.float32(figures["unrelated"])}
-        checkpoint.export(directory, "syncnet", weights, card)
+        exports.export(directory, "syncnet", weights, card)
 
     def _clips(self, data_dir: str | os.PathLike, split: str) -> list:
         clips = pipeline.open_clips(data_dir, split)

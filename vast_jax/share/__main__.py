@@ -10,10 +10,10 @@ import tyro
 from vast_jax import cli
 from vast_jax.files import sha256
 from vast_jax.share.about import about, lines
-from vast_jax.share.bundle import AVATAR, LARGEST, find
 from vast_jax.share.fetching import fetch
 from vast_jax.share.packing import pack
-from vast_jax.share.unpacking import looked_into
+from vast_jax.weights.bundle import AVATAR, LARGEST, find
+from vast_jax.weights.unpacking import looked_into
 
 MIB = 1 << 20
 

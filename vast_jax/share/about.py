@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vast_jax.errors import UserError
-from vast_jax.share.bundle import AVATAR, MANIFEST, PROMPT, TEMPLATE, Bundle
 from vast_jax.strict import npz_layout, read_json, safetensors_layout, size_of
+from vast_jax.weights.bundle import AVATAR, MANIFEST, PROMPT, TEMPLATE, Bundle
 
 _USE = {
     AVATAR: "python infer.py --speech your.wav --prompt anybody_talking.mp4 --avatar {here} --out talking.mp4",

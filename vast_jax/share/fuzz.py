@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from vast_jax import avatar, checkpoint
+from vast_jax import avatar
 from vast_jax.errors import UserError
 from vast_jax.prompt import load_style, save_style
-from vast_jax.share import archive
 from vast_jax.share.about import about, lines
-from vast_jax.share.bundle import AVATAR, LARGEST, MANIFEST, PROMPT, Bundle, find
 from vast_jax.share.damage import Files, damaged
 from vast_jax.share.packing import pack
-from vast_jax.share.unpacking import opened
 from vast_jax.share.verifying import Here, load, models_in_use, verify
 from vast_jax.share.zip_tricks import tricky
+from vast_jax.weights import archive, exports
+from vast_jax.weights.bundle import AVATAR, LARGEST, MANIFEST, PROMPT, Bundle, find
+from vast_jax.weights.unpacking import opened
 
 REFUSED, HARMLESS, ANOTHER, WRONG = "refused", "harmless", "another valid one", "wrong"
 
@@ -121,7 +121,7 @@ class Fuzzer:
             own = {f.name: getattr(actor, f.name) for f in dataclasses.fields(actor) if f.name != "face_model"}
             return own | {"renderer": repr(actor.renderer)}
         load(bundle, self.here)
-        return checkpoint.load(bundle.main)
+        return exports.load(bundle.main)
 
     def _seal(self, files: Files) -> None:
         """Gives card and manifest the hashes that the files have now; a card that is none any more stays as it is."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vast_jax.share.about import About, fits, line
-from vast_jax.share.bundle import AVATAR, PROMPT
+from vast_jax.weights.bundle import AVATAR, PROMPT
 
 
 def model_card(told: About, name: str, file: str) -> str:

@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vast_jax import checkpoint
 from vast_jax.audio import MELS, PHONES
 from vast_jax.face.mesh_image import MESH_CHANNELS
 from vast_jax.models.acoustic_model import AcousticModel
@@ -21,6 +20,7 @@ from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, PICTURE_SIZE
 from vast_jax.scene import PPG_FRAMES
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 _FRAMES = 8
 
@@ -32,7 +32,7 @@ def check_shapes(module: nn.Module, params: Mapping[str, Any], part: str, source
     except (TypeError, ValueError, ZeroDivisionError, IndexError, OverflowError) as error:
         why = " ".join(str(error).split())[:120]
         raise UserError(f"{source}: its card describes no model that works ({why}); export it again") from None
-    checkpoint.overlay({part: needed}, {part: params}, str(source))
+    exports.overlay({part: needed}, {part: params}, str(source))
 
 
 @functools.lru_cache(maxsize=32)

@@ -9,9 +9,11 @@ from pathlib import Path
 from vast_jax import __version__
 from vast_jax.errors import UserError
 from vast_jax.files import atomic_path, check_writable, sha256
-from vast_jax.share import archive
 from vast_jax.share.about import about
-from vast_jax.share.bundle import (
+from vast_jax.share.model_card import model_card
+from vast_jax.strict import read_json, safetensors_layout
+from vast_jax.weights import archive
+from vast_jax.weights.bundle import (
     AVATAR,
     CONSENT_NOTICE,
     LICENSE,
@@ -25,8 +27,6 @@ from vast_jax.share.bundle import (
     find,
     write_manifest,
 )
-from vast_jax.share.model_card import model_card
-from vast_jax.strict import read_json, safetensors_layout
 
 _NO_LICENCE = ("", "that of the footage")  # what an export says where nobody has said more
 

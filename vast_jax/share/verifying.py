@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vast_jax import avatar, checkpoint
+from vast_jax import avatar
 from vast_jax.audio import load_acoustic
 from vast_jax.data.clips import decode_jpeg
 from vast_jax.errors import UserError
@@ -13,9 +13,10 @@ from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.models import acoustic_model, lip_reader, style_model, syncnet_model
 from vast_jax.models.renderer import Renderer
 from vast_jax.prompt import Prompt, load_style
-from vast_jax.share.bundle import AVATAR, MANIFEST, PROMPT, Bundle, check_manifest, check_names, find
 from vast_jax.share.model_shapes import check_shapes
-from vast_jax.share.unpacking import looked_into
+from vast_jax.weights import exports
+from vast_jax.weights.bundle import AVATAR, MANIFEST, PROMPT, Bundle, check_manifest, check_names, find
+from vast_jax.weights.unpacking import looked_into
 
 
 class Here(NamedTuple):
@@ -68,7 +69,7 @@ def load(bundle: Bundle, here: Here) -> Any:
     """What a bundle holds, loaded by what a command would load it with, and its shapes checked. UserError: no good."""
     if bundle.kind == PROMPT:
         if bundle.card.is_file():
-            checkpoint.read_card(bundle.main)
+            exports.read_card(bundle.main)
         return _prompt(bundle.main, here)
     if bundle.kind == AVATAR:
         actor = avatar.load_avatar(bundle.folder, here.face, here.acoustic)
@@ -76,22 +77,22 @@ def load(bundle: Bundle, here: Here) -> Any:
         for encoded in actor.template.jpegs:
             decode_jpeg(encoded)
         return actor
-    card = checkpoint.read_card(bundle.main)
-    checkpoint.expect(card, face_model=here.face.hash, acoustic_model=here.acoustic.hash, source=bundle.main)
+    card = exports.read_card(bundle.main)
+    exports.expect(card, face_model=here.face.hash, acoustic_model=here.acoustic.hash, source=bundle.main)
     part = card.get("part")
     if part == "renderer":
         return _renderer_start(bundle.main)
     if part not in _LOADERS:
         raise UserError(f"{bundle.main}: weights of the part {part!r}, which this version of vast_jax does not know")
     model = _LOADERS[part](bundle.main)
-    check_shapes(model.module, checkpoint.load_part(bundle.main, part)[0], part, bundle.main)
+    check_shapes(model.module, exports.load_part(bundle.main, part)[0], part, bundle.main)
     return model
 
 
 def _prompt(path: Path, here: Here) -> Prompt:
     prompt = load_style(path)
     card = {"face_model": prompt.face_model, "acoustic_model": prompt.acoustic_model if prompt.has_speech else None}
-    checkpoint.expect(card, face_model=here.face.hash, acoustic_model=here.acoustic.hash, source=path)
+    exports.expect(card, face_model=here.face.hash, acoustic_model=here.acoustic.hash, source=path)
     if prompt.expression.shape[1] != len(here.face.expression_names):
         raise UserError(f"{path}: {prompt.expression.shape[1]} parameters, which are not those of its face model")
     return prompt
@@ -99,7 +100,7 @@ def _prompt(path: Path, here: Here) -> Prompt:
 
 def _renderer_start(path: Path) -> tuple[Renderer, Any]:
     """Weights without anybody's template, from which another renderer may begin."""
-    weights, card = checkpoint.load(path)
+    weights, card = exports.load(path)
     config = {name: value for name, value in card["config"].items() if name not in ("region", "composite")}
     renderer = avatar.renderer_of(config, path)
     check_shapes(renderer, weights.get("renderer", {}), "renderer", path)

@@ -4,8 +4,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from vast_jax import checkpoint
 from vast_jax.types import UserError
+from vast_jax.weights import exports
 
 PARAMS = {
     "model": {
@@ -21,14 +21,14 @@ CARD = {"part": "style", "config": {"d_style": 128}, "face_model": "a" * 64, "ac
 
 
 def write(folder):
-    return checkpoint.export(folder, "style", PARAMS, CARD)
+    return exports.export(folder, "style", PARAMS, CARD)
 
 
 def test_round_trip(tmp_path):
     path = write(tmp_path / "new")
     assert sorted(p.name for p in path.parent.iterdir()) == ["style.json", "style.safetensors"]
     for given in (path, path.parent):
-        params, card = checkpoint.load(given)
+        params, card = exports.load(given)
         dense = params["model"]["dense"]["kernel"]
         np.testing.assert_array_equal(dense, PARAMS["model"]["dense"]["kernel"].astype(np.float16).astype(np.float32))
         assert dense.dtype == params["model"]["low"].dtype == np.float32
@@ -47,9 +47,9 @@ def test_same_weights_same_file(tmp_path):
 def test_int8_is_within_half_a_step_of_each_column(tmp_path):
     kernel = np.random.default_rng(0).standard_normal((2, 30, 5)).astype(np.float32) * np.float32([1e-3, 1, 50, 0, 1])
     params = {"model": {"kernel": kernel, "bias": np.float32([0.1, 2, 3])}, "constants": {"mean": kernel[0]}}
-    path = checkpoint.export(tmp_path, "style", params, CARD, np.int8)
+    path = exports.export(tmp_path, "style", params, CARD, np.int8)
     assert path.stat().st_size < 2 * 30 * 5 + 4 * 30 * 5 + 1000
-    back, _ = checkpoint.load(path)
+    back, _ = exports.load(path)
     error = np.abs(back["model"]["kernel"] - kernel)
     assert (error <= 0.501 * np.abs(kernel).max((0, 1)) / 127).all() and error.any()
     np.testing.assert_array_equal(back["constants"]["mean"], kernel[0])  # kept exact
@@ -61,7 +61,7 @@ def test_steps_of_another_shape_are_refused(tmp_path):
     """They would be broadcast to any size."""
     params = {"model": {"kernel": np.ones((3, 4), np.int8), "kernel.step": np.ones((1000, 1, 1), np.float32)}}
     with pytest.raises(UserError, match="steps of another shape"):
-        checkpoint.load(checkpoint.export(tmp_path, "style", params, CARD, np.float32))
+        exports.load(exports.export(tmp_path, "style", params, CARD, np.float32))
 
 
 def tamper_weights(path):
@@ -73,7 +73,7 @@ def tamper_weights(path):
 def cut_and_restate(path):
     path.write_bytes(path.read_bytes()[:100])
     card = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": checkpoint.sha256(path)}))
+    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": exports.sha256(path)}))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def cut_and_restate(path):
 def test_damage_is_told(tmp_path, damage, said):
     damage(write(tmp_path))
     with pytest.raises(UserError, match=said):
-        checkpoint.load(tmp_path)
+        exports.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["config", "figures"])
@@ -99,29 +99,29 @@ def test_a_card_that_lacks_a_field_has_it_empty_and_one_of_another_type_is_none(
     card = write(tmp_path).with_suffix(".json")
     whole = json.loads(card.read_text())
     card.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
-    assert checkpoint.load(tmp_path)[1][name] == {}
+    assert exports.load(tmp_path)[1][name] == {}
     card.write_text(json.dumps(whole | {name: [1]}))
     with pytest.raises(UserError, match="is not a card"):
-        checkpoint.load(tmp_path)
+        exports.load(tmp_path)
 
 
 def test_missing(tmp_path):
     with pytest.raises(UserError, match="no such file or folder"):
-        checkpoint.load(tmp_path / "absent")
+        exports.load(tmp_path / "absent")
 
 
 def test_expect():
-    checkpoint.expect(CARD, part="style", face_model="a" * 64, acoustic_model="b" * 64)
+    exports.expect(CARD, part="style", face_model="a" * 64, acoustic_model="b" * 64)
     with pytest.raises(UserError, match="part 'style' where those of 'renderer'"):
-        checkpoint.expect(CARD, part="renderer")
+        exports.expect(CARD, part="renderer")
     with pytest.raises(UserError, match=r"avatar/x: trained with another face model .aaaaaaaaaaaa, here bbbb"):
-        checkpoint.expect(CARD, face_model="b" * 64, source="avatar/x")
+        exports.expect(CARD, face_model="b" * 64, source="avatar/x")
 
 
 def test_overlay_takes_players_or_the_first_one():
     params = {"a": {"w": np.zeros(2)}, "b": {"w": np.zeros(3)}}
-    both = checkpoint.overlay(params, {"b": {"w": np.ones(3)}, "constants": {}}, "x")
+    both = exports.overlay(params, {"b": {"w": np.ones(3)}, "constants": {}}, "x")
     assert both["a"]["w"].sum() == 0 and both["b"]["w"].sum() == 3
-    assert checkpoint.overlay(params, {"w": np.ones(2)}, "x")["a"]["w"].sum() == 2
+    assert exports.overlay(params, {"w": np.ones(2)}, "x")["a"]["w"].sum() == 2
     with pytest.raises(UserError, match=r"x do not fit the model: a/w is \(5,\), needed \(2,\)"):
-        checkpoint.overlay(params, {"w": np.ones(5)}, "x")
+        exports.overlay(params, {"w": np.ones(5)}, "x")

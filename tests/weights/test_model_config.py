@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from vast_jax import model_config
 from vast_jax.models.acoustic_model import AcousticModel
 from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.models.style_transfer import StyleTransfer
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.types import UserError
+from vast_jax.weights import model_config
 
 
 def test_what_json_has_becomes_the_module():

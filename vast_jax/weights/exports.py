@@ -14,9 +14,9 @@ from flax import traverse_util
 from vast_jax import __version__, strict
 from vast_jax.data.position import Position
 from vast_jax.files import atomic_path, sha256
-from vast_jax.share.bundle import MANIFEST, TEMPLATE, check_manifest
-from vast_jax.share.unpacking import opened
 from vast_jax.types import TrainState, UserError
+from vast_jax.weights.bundle import MANIFEST, TEMPLATE, check_manifest
+from vast_jax.weights.unpacking import opened
 
 if TYPE_CHECKING:
     import grain  # a second of every command that only loads weights

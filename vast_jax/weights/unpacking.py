@@ -10,8 +10,8 @@ import platformdirs
 
 from vast_jax.errors import UserError
 from vast_jax.files import atomic_path, sha256
-from vast_jax.share import archive
-from vast_jax.share.bundle import LARGEST, MANIFEST, check_manifest
+from vast_jax.weights import archive
+from vast_jax.weights.bundle import LARGEST, MANIFEST, check_manifest
 
 
 def opened(path: str | os.PathLike, cache: Path | None = None) -> Path:
