@@ -8,9 +8,9 @@ import pytest
 from footage import ACOUSTIC, made_up_avatar, made_up_clip
 
 from vast_jax import scene
-from vast_jax.avatar import _moved, conditions, load_avatar, shorten
+from vast_jax.avatar import _moved, load_avatar, shorten
 from vast_jax.data.clips import encode_jpeg
-from vast_jax.models.renderer import REDUCTION, composite
+from vast_jax.models.renderer import REDUCTION, composite, conditions
 from vast_jax.types import UserError
 
 

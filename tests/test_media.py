@@ -9,7 +9,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from vast_jax import audio, media
+from vast_jax import media
+from vast_jax.models import recogniser
 from vast_jax.types import Segment, UserError
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -235,7 +236,7 @@ def test_speech_of_any_file_is_the_same_and_in_time(tmp_path, name, options):
     lags = range(-8, 9)
     alike = [np.corrcoef(np.roll(back[: len(original)], -lag), original)[0, 1] for lag in lags]
     assert lags[int(np.argmax(alike))] == 0 and max(alike) > 0.95
-    ppg = [audio.load_acoustic()(speech, 175) for speech in (original, back)]
+    ppg = [recogniser.load_acoustic()(speech, 175) for speech in (original, back)]
     narrow = "8000" in options or "11025" in options  # without half of the spectrum
     assert (ppg[0].argmax(-1) == ppg[1].argmax(-1)).mean() > (0.85 if narrow else 0.95)
 

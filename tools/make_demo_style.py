@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from vast_jax.audio import load_acoustic
 from vast_jax.face.model import load_face_model
 from vast_jax.face.rasterise import rotation_matrix
 from vast_jax.face.tracking import track_video
 from vast_jax.files import atomic_path
+from vast_jax.models.recogniser import load_acoustic
 from vast_jax.prompt import read_prompt, save_style
 
 ASSETS = Path(__file__).parent.parent / "vast_jax" / "assets"

@@ -5,7 +5,6 @@ and 2T filter-bank frames, the i-th of them centred on (i + 0.5) * 20 ms. The st
 """
 
 import functools
-import os
 from itertools import pairwise
 from typing import Literal
 
@@ -133,14 +132,3 @@ def to_video_rate(x: np.ndarray, mode: Literal["centre", "voca"] = "centre") -> 
     interpolation at j / 25 against i / 50 comes to: frames 0, 2, 4, ...
     """
     return (x[..., 0::2, :] + x[..., 1::2, :]) / 2 if mode == "centre" else x[..., 0::2, :]
-
-
-def load_acoustic(path: str | os.PathLike | None = None) -> "AcousticModel":  # noqa: F821
-    """The acoustic model of an export folder or .safetensors file; None: the one shipped with the package.
-
-    The result has `.hash`, the sha256 of the weights, and is called as model(signal float [n] at 16 kHz, n_frames)
-    -> PPG float32 [n_frames, 41], each row a distribution over PHONES. UserError: see exports.load.
-    """
-    from vast_jax.models.acoustic_model import Recogniser  # JAX is slow to import; features do not need it
-
-    return Recogniser.load(path)

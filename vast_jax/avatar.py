@@ -20,7 +20,7 @@ from vast_jax.avatar_check import check_whole
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import track_video
-from vast_jax.models.renderer import REDUCTION, Renderer, composite
+from vast_jax.models.renderer import REDUCTION, Renderer, composite, conditions
 from vast_jax.types import Array, FaceTrack, Params, UserError
 from vast_jax.weights import exports, model_config
 from vast_jax.weights.bundle import AVATAR, CONSENT_NOTICE, MANIFEST, TEMPLATE, write_manifest
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 TEMPLATE_FRAMES = 250  # the longest template stored: 10 s
 LARGEST_CUT = 0.1  # share of a hole that may lie outside the renderer's window
 _OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
-
-
-def conditions(mesh: Array, frames: Array, hole: Array) -> tuple[Array, Array, Array]:
-    """The renderer's pictures, [B, T, H, W, C] in [-1, 1]: mesh, eroded background, hole in {0, 1}.
-
-    `hole` in [0, 1], [B, T, H, W, 1], has a soft edge outside; nothing of `frames` is seen where it is 1.
-    """
-    inside = jnp.broadcast_to(hole == 1, (*mesh.shape[:-1], 1)).astype(mesh.dtype)
-    return mesh, frames * (1 - inside), inside
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -262,7 +253,7 @@ def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -
     Args:
       directory: as `Avatar.save` left it, or the file that `vast_jax.share pack` made of it.
       face_model: the face model in use.
-      acoustic: the acoustic model in use, as from `audio.load_acoustic`.
+      acoustic: the acoustic model in use, as from `recogniser.load_acoustic`.
 
     Raises:
       UserError: missing or damaged, or trained with another face or acoustic model.

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vast_jax import __version__, cli
-from vast_jax.audio import load_acoustic
 from vast_jax.caching import use_compilation_cache
 from vast_jax.data.grid_corpus import is_grid_name
 from vast_jax.evaluation import page
@@ -34,6 +33,7 @@ from vast_jax.metrics.inception import load_inception
 from vast_jax.metrics.lip_reading import load_lip_reader, require_jiwer
 from vast_jax.metrics.perceptual import load_lpips
 from vast_jax.metrics.sync import load_sync, unit
+from vast_jax.models.recogniser import load_acoustic
 from vast_jax.mos.study import write_study
 from vast_jax.reporting import duration, jsonable
 from vast_jax.types import UserError

@@ -11,7 +11,8 @@ import numpy as np
 
 from vast_jax import audio
 from vast_jax.face.model import FaceModel, load_face_model
-from vast_jax.models.acoustic_model import Recogniser
+from vast_jax.models import recogniser
+from vast_jax.models.recogniser import Recogniser
 from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.prompt import Prompt
 from vast_jax.types import UserError
@@ -51,7 +52,7 @@ def load_models(
     Raises:
       UserError: missing or damaged weights, or a style model trained for another face or acoustic model.
     """
-    face, acoustic_model = load_face_model(face_model), audio.load_acoustic(acoustic)
+    face, acoustic_model = load_face_model(face_model), recogniser.load_acoustic(acoustic)
     style_model = load_style_model(style)
     expect(style_model.card, part="style", face_model=face.hash, acoustic_model=acoustic_model.hash)
     return Models(face, acoustic_model, style_model)

@@ -16,6 +16,7 @@ import tyro
 from vast_jax import audio, cli, media
 from vast_jax.audio import PHONES
 from vast_jax.files import atomic_path
+from vast_jax.models.recogniser import load_acoustic
 from vast_jax.parts.acoustic_report import VISEMES
 
 
@@ -76,7 +77,7 @@ def hear(args: Args) -> list[tuple[float, float, str]]:
     """The phones of a recording, see `heard`. UserError: no sound in it, no such weights, the picture exists."""
     if args.out:
         cli.check_output(args.out, (".png",), args.force)
-    recogniser = audio.load_acoustic(args.acoustic)
+    recogniser = load_acoustic(args.acoustic)
     speech = media.read_speech(args.speech)
     signal = audio.fit(speech, audio.video_frames(len(speech), audio.SAMPLE_RATE))
     posteriors = recogniser.posteriors(signal)

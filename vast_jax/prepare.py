@@ -16,7 +16,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from vast_jax.audio import load_acoustic
 from vast_jax.cli import run
 from vast_jax.data import builders
 from vast_jax.data.beam_pipeline import forget_outcomes, prepare_on_beam
@@ -35,6 +34,7 @@ from vast_jax.face.model import load_face_model
 from vast_jax.face.tracking import fitted
 from vast_jax.files import check_writable, room_for
 from vast_jax.media import file_of
+from vast_jax.models.recogniser import load_acoustic
 from vast_jax.types import UserError
 
 _DIED = "the process died with this video or one beside it (out of memory?): run again, with --workers 1"

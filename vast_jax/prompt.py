@@ -45,7 +45,7 @@ def read_prompt(path: str | os.PathLike, face_model: FaceModel, acoustic, face: 
       path: a video of somebody talking, with or without sound, a `.style` file, curves without sound (`.csv`), or a
         bundle of a style as `vast_jax.share` makes it.
       face_model: the face model to fit.
-      acoustic: as from `audio.load_acoustic`.
+      acoustic: as from `recogniser.load_acoustic`.
       face: which face to follow where there are several, as in `track_video`.
 
     Raises:

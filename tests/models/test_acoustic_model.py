@@ -6,7 +6,8 @@ import pytest
 
 from vast_jax import audio
 from vast_jax.media import read_speech
-from vast_jax.models.acoustic_model import AcousticModel, Recogniser, clipped_relu, stack_frames
+from vast_jax.models.acoustic_model import AcousticModel, clipped_relu, stack_frames
+from vast_jax.models.recogniser import Recogniser, load_acoustic
 from vast_jax.parts.acoustic import AcousticPart
 
 DEMO = Path(audio.__file__).parent / "assets" / "demo_speech.flac"
@@ -113,7 +114,7 @@ def test_any_length(frames):
 
 
 def test_shipped_weights_hear_speech_and_silence():
-    model = audio.load_acoustic()
+    model = load_acoustic()
     assert len(model.hash) == 64
     speech = read_speech(DEMO)
     ppg = model(speech, audio.video_frames(len(speech), audio.SAMPLE_RATE))

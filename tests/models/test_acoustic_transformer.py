@@ -11,8 +11,8 @@ from random_params import random_weights
 from vast_jax import audio
 from vast_jax.config import read_config
 from vast_jax.models import acoustic_transformer
-from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.acoustic_transformer import AcousticTransformer
+from vast_jax.models.recogniser import Recogniser, load_acoustic
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.types import UserError
 from vast_jax.weights import exports
@@ -145,7 +145,7 @@ def test_a_teacher_is_no_recogniser(tmp_path):
     weights = {"acoustic": tool.teacher_of(whisper(128, 1, 48), part), "constants": part.constants("")}
     exports.export(tmp_path, "acoustic", weights, {"part": "acoustic", "config": config})
     with pytest.raises(UserError, match="no acoustic model"):
-        Recogniser.load(tmp_path)
+        load_acoustic(tmp_path)
 
 
 def test_inner_units_of_least_effect_are_dropped():

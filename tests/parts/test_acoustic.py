@@ -9,8 +9,8 @@ import pytest
 from vast_jax import audio
 from vast_jax.data.labels import UNLABELLED, Utterance, read, said, write
 from vast_jax.models import ctc
-from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.acoustic_transformer import AcousticTransformer
+from vast_jax.models.recogniser import Recogniser, load_acoustic
 from vast_jax.parts import acoustic
 from vast_jax.parts.acoustic import TEACHER, AcousticPart
 from vast_jax.training import Config, init_state, train_step
@@ -110,7 +110,7 @@ def test_learns_exports_and_reports(data, tmp_path):
     assert {path.name for path in tmp_path.glob("*.png")} == {"tones.png", "confusion.png"}
 
     PART.export(params, constants, tmp_path / "export", data, figures)
-    recogniser = audio.load_acoustic(tmp_path / "export")
+    recogniser = load_acoustic(tmp_path / "export")
     _, card = exports.load(tmp_path / "export")
     assert recogniser.hash == card["sha256"] and card["data"] == "tones (0.00 h)"
     ppg = recogniser(tone(300, 25).astype(np.float32) / 32768, 25)

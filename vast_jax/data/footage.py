@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from vast_jax import audio, media
-from vast_jax.audio import load_acoustic
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
 from vast_jax.data.jobs import Job, Outcome
 from vast_jax.data.names import clip_names
@@ -22,6 +21,7 @@ from vast_jax.face.model import FaceModel, load_face_model
 from vast_jax.face.overlay import overlay
 from vast_jax.face.tracking import Crops, recipe, track_all
 from vast_jax.files import atomic_path, room_for, sha256
+from vast_jax.models.recogniser import load_acoustic
 from vast_jax.types import Segment, Source, Unwritable, UserError
 
 _NONE = np.zeros(0)

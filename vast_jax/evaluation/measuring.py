@@ -27,8 +27,8 @@ from vast_jax.metrics.perceptual import LpipsWeights, perceive
 from vast_jax.metrics.sharpness import cpbd
 from vast_jax.metrics.steadiness import flicker, still_pixels, tremble
 from vast_jax.metrics.sync import LEAST, compare, unit
-from vast_jax.models.acoustic_model import Recogniser
 from vast_jax.models.lip_reader import LipReader
+from vast_jax.models.recogniser import Recogniser
 from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.scene import hole_of
 from vast_jax.types import Params

@@ -5,22 +5,15 @@ Deep Speech's plan: stacked neighbouring frames -> three dense layers with clipp
 whose bounded view makes any cutting into pieces exact and, with few frames ahead, lets the model stream.
 """
 
-import functools
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from vast_jax.audio import HOP, MELS, PHONES, fit, log_fbank, to_video_rate
-from vast_jax.models.acoustic_transformer import AcousticTransformer, PhoneClassifier
-from vast_jax.types import UserError
-from vast_jax.weights import exports, model_config
+from vast_jax.audio import PHONES, log_fbank
+from vast_jax.models.acoustic_transformer import PhoneClassifier
 
-CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
 
 
@@ -122,86 +115,3 @@ class _Dropout:
         key, shape = jax.random.fold_in(self.key, self.calls), (x.shape[0], 1, x.shape[2])
         kept = jax.random.bernoulli(key, 1 - self.rate, shape)
         return jnp.where(kept, x / (1 - self.rate), 0.0)
-
-
-Module = AcousticModel | AcousticTransformer
-
-
-class Recogniser:
-    """An acoustic model with its weights: speech of any length to its PPG, piece by piece in flat memory.
-
-    A recording is cut into pieces of one of two fixed lengths, so that only two programs are ever compiled; each piece
-    is given the frames around it that its output depends on.
-    """
-
-    SHORT, LONG = 256, 1024  # frames of a piece with its surroundings
-
-    def __init__(
-        self,
-        module: Module,
-        params: Mapping,
-        constants: Mapping[str, np.ndarray],
-        hash: str,
-    ):
-        self.module, self.hash = module, hash
-        self.card: dict[str, Any] = {}
-        self._params, self._constants = params, constants
-        if module.lookback + module.lookahead >= self.SHORT:
-            self.SHORT = self.LONG
-
-    @classmethod
-    def load(cls, path: str | os.PathLike | None = None) -> "Recogniser":
-        """The model of a .safetensors file or export folder; None: the shipped one. UserError: see exports.load."""
-        path = _SHIPPED if path is None else path
-        params, constants, card = exports.load_part(path, "acoustic")
-        config = dict(card["config"])
-        network = AcousticTransformer if config.pop("network", None) == "transformer" else AcousticModel
-        module = model_config.build(network, config, path)
-        model_config.check_constants(constants, {"mean": (MELS,), "std": (MELS,)}, path)
-        if network is AcousticTransformer:
-            misfit = module.back is None  # a teacher, whose positions end after 30 s
-        else:
-            misfit = module.ahead is not None and len(module.ahead) != len(module.dilations)
-        if misfit or module.classes - len(PHONES) not in (0, 1) or not constants["std"].all():
-            raise UserError(f"{path}: its card or constants are those of no acoustic model here; train it again")
-        out = cls(module, params, constants, card["sha256"])
-        out.card = card
-        return out
-
-    def __call__(self, signal: np.ndarray, n_frames: int) -> np.ndarray:
-        """PPG float32 [n_frames, 41] of `signal` float [n] in [-1, 1] at 16 kHz, padded or trimmed to n_frames."""
-        return to_video_rate(self.posteriors(fit(signal, n_frames)))
-
-    def posteriors(self, signal: np.ndarray) -> np.ndarray:
-        """Phone posteriors at 50 Hz, [640 T] -> [2T, 41] float32."""
-        lookback, lookahead, frames = self.module.lookback, self.module.lookahead, len(signal) // HOP
-        length = self.SHORT if frames <= self.SHORT else self.LONG
-        out = np.empty((frames, len(PHONES)), np.float32)
-        done = 0
-        while done < frames:
-            start = max(0, (done - lookback) // 2 * 2)  # even, as all borders are: pairs stay together
-            there = min(length, frames - start)
-            piece = self.module.features(signal, start, start + there)
-            padded = np.pad(piece, ((0, len(piece) // there * (length - there)), (0, 0)))
-            posteriors = np.asarray(self._run(padded[None], np.arange(length)[None] < there))[0]
-            end = frames if start + length >= frames else start + length - lookahead - lookahead % 2
-            out[done:end] = posteriors[done - start : end - start]
-            done = end
-        return out
-
-    @functools.cached_property
-    def _run(self):
-        mean, std = self._constants["mean"], self._constants["std"]
-        params = jax.tree.map(jnp.asarray, self._params)
-
-        @jax.jit
-        def run(params, fbank_BxTxF, mask_BxT):
-            logits_BxTxC = self.module.apply({"params": params}, (fbank_BxTxF - mean) / std, mask_BxT)
-            if self.module.blank is not None:
-                logits_BxTxC = logits_BxTxC[..., : self.module.blank] / CTC_TEMPERATURE
-            return nn.softmax(logits_BxTxC)
-
-        return functools.partial(run, params)
-
-
-_SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "assets", "acoustic.safetensors")

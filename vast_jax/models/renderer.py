@@ -164,3 +164,12 @@ def composite(generated: Array, template: Array, hole: Array) -> Array:
     Where the hole is 0 the template comes back bit for bit; where it is 1 nothing of it is left, not even in rounding.
     """
     return jnp.where(hole > 0, hole * generated + (1 - hole) * template, template)
+
+
+def conditions(mesh: Array, frames: Array, hole: Array) -> tuple[Array, Array, Array]:
+    """The renderer's pictures, [B, T, H, W, C] in [-1, 1]: mesh, eroded background, hole in {0, 1}.
+
+    `hole` in [0, 1], [B, T, H, W, 1], has a soft edge outside; nothing of `frames` is seen where it is 1.
+    """
+    inside = jnp.broadcast_to(hole == 1, (*mesh.shape[:-1], 1)).astype(mesh.dtype)
+    return mesh, frames * (1 - inside), inside

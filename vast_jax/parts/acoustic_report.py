@@ -12,7 +12,7 @@ from vast_jax import audio
 from vast_jax.audio import NOISE, PHONES, SILENCE
 from vast_jax.data import sounds
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance
-from vast_jax.models.acoustic_model import Recogniser
+from vast_jax.models.recogniser import Recogniser
 
 VISEMES = (  # phones that look alike on the lips
     *(("SIL", "NSN"), ("P", "B", "M"), ("F", "V"), ("TH", "DH"), ("T", "D", "S", "Z", "N", "L")),

@@ -21,7 +21,7 @@ from vast_jax.data import pipeline
 from vast_jax.examples import OfExamples
 from vast_jax.face.model import load_face_model
 from vast_jax.models.discriminator import Discriminator
-from vast_jax.models.renderer import REDUCTION, Renderer, composite
+from vast_jax.models.renderer import REDUCTION, Renderer, composite, conditions
 from vast_jax.models.vgg import VGG16, load_vgg16
 from vast_jax.parts import renderer_preflight, renderer_report
 from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
@@ -139,7 +139,7 @@ class RendererPart:
         def render(params, batch: Batch) -> tuple[Array, Array, Array, Array]:
             mesh, frames, hole = inputs(batch)
             apply = kept_apart(renderer.apply)
-            generated, _ = apply({"params": params["renderer"]}, *avatar.conditions(mesh, frames, hole), batch["ppg"])
+            generated, _ = apply({"params": params["renderer"]}, *conditions(mesh, frames, hole), batch["ppg"])
             image = composite(generated, frames, hole) if self.composite else generated
             return image, frames, mesh, hole
 
@@ -193,9 +193,9 @@ class RendererPart:
         def init(key, batch: Batch):
             keys = jax.random.split(key)
             mesh, frames, hole = (array[:, :1] for array in inputs(batch))
-            conditions = avatar.conditions(mesh, frames, hole)
+            pictures = conditions(mesh, frames, hole)
             return {
-                "renderer": renderer.init(keys[0], *conditions, batch["ppg"][:, :1])["params"],
+                "renderer": renderer.init(keys[0], *pictures, batch["ppg"][:, :1])["params"],
                 "discriminator": discriminator.init(keys[1], mesh[:, 0], frames[:, 0])["params"],
             }
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vast_jax import avatar
-from vast_jax.audio import load_acoustic
 from vast_jax.data.clips import decode_jpeg
 from vast_jax.errors import UserError
 from vast_jax.face.model import FaceModel, load_face_model
-from vast_jax.models import acoustic_model, lip_reader, style_model, syncnet_model
+from vast_jax.models import lip_reader, style_model, syncnet_model
+from vast_jax.models.recogniser import load_acoustic
 from vast_jax.models.renderer import Renderer
 from vast_jax.prompt import Prompt, load_style
 from vast_jax.share.model_shapes import check_shapes
@@ -108,7 +108,7 @@ def _renderer_start(path: Path) -> tuple[Renderer, Any]:
 
 
 _LOADERS: dict[str, Callable[[Path], Any]] = {
-    "acoustic": acoustic_model.Recogniser.load,
+    "acoustic": load_acoustic,
     "style": style_model.StyleModel.load,
     "syncnet": syncnet_model.SyncModel.load,
     "lipreader": lip_reader.LipReader.load,
