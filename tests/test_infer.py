@@ -9,8 +9,8 @@ import soundfile
 from footage import made_up_avatar, made_up_clip
 
 from vast_jax import media
-from vast_jax.curves import Curves
-from vast_jax.curves_csv import write_csv
+from vast_jax.animation.curves import Curves
+from vast_jax.animation.live_link import write_csv
 from vast_jax.face.model import load_face_model
 from vast_jax.generate import Models, Performance
 from vast_jax.head_avatar import HeadAvatar

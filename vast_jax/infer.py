@@ -17,10 +17,11 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from vast_jax import __version__, avatar, cli, curves, media, reach, styles
+from vast_jax import __version__, avatar, cli, media, reach, styles
+from vast_jax.animation import curves, export
+from vast_jax.animation.live_link import read_csv
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
 from vast_jax.caching import use_compilation_cache
-from vast_jax.curves_csv import read_csv
 from vast_jax.face.following import check_choice
 from vast_jax.generate import Avatar, Models, Performance, load_models, loop, perform, style_of
 from vast_jax.head_avatar import HeadAvatar
@@ -148,7 +149,7 @@ def infer(args: Args) -> None:
         identity, moving = _movement(models, actor, performance)
         moving = curves.resample(moving, rate)
         for path in filter(None, (args.save_curves, args.save_gltf)):
-            curves.save(path, models.face, moving, identity, generated=True)
+            export.save(path, models.face, moving, identity, generated=True)
             say(f"wrote   {path}: {len(moving.expression)} rows at {float(rate):g} a second")
     metadata = {
         "title": "Talking avatar (AI-generated)",

@@ -11,8 +11,8 @@ import platformdirs
 from safetensors.numpy import save_file
 
 from vast_jax import media
+from vast_jax.animation.live_link import read_csv
 from vast_jax.audio import PHONES, SAMPLES_PER_FRAME, fit
-from vast_jax.curves_csv import read_csv
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import recipe, track_video
 from vast_jax.files import atomic_path, sha256

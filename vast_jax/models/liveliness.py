@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vast_jax.face.arkit import closing_blinks
+from vast_jax.animation.arkit import closing_blinks
 from vast_jax.face.model import FaceModel
 from vast_jax.media import FPS
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vast_jax.curves import Curves, frame_rate, resample
-from vast_jax.face import arkit
-from vast_jax.face.arkit import ANGLES, LOOKS, SHAPES
+from vast_jax.animation import arkit
+from vast_jax.animation.arkit import ANGLES, LOOKS, SHAPES
+from vast_jax.animation.curves import Curves, frame_rate, resample
 from vast_jax.face.model import FaceModel
 from vast_jax.files import atomic_path
 from vast_jax.strict import content

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vast_jax import __version__
-from vast_jax.face.arkit import TO_ARKIT
+from vast_jax.animation.arkit import TO_ARKIT
 from vast_jax.face.model import PART_NAMES, FaceModel, gaze_rotation, vertices
 from vast_jax.face.rasterise import rotation_matrix, vertex_normals
 from vast_jax.files import atomic_path

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from vast_jax.face.gltf import write_glb
+from vast_jax.animation.gltf import write_glb
 from vast_jax.face.model import load_face_model
 from vast_jax.face.rasterise import place
 

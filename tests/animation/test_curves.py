@@ -7,9 +7,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from vast_jax import curves
-from vast_jax.curves import Curves, fit_length, frame_rate, resample
-from vast_jax.curves_csv import read_csv, timecode, write_csv
-from vast_jax.face import arkit
+from vast_jax.animation import arkit
+from vast_jax.animation.curves import Curves, fit_length, frame_rate, resample
+from vast_jax.animation.live_link import read_csv, timecode, write_csv
 from vast_jax.face.model import landmarks, load_face_model, vertices
 from vast_jax.prompt import Prompt, save_style
 from vast_jax.types import UserError
