@@ -4,6 +4,6 @@ from vast_jax.signals import end_at_once
 
 if __name__ == "__main__":
     end_at_once()
-    from vast_jax.training import main  # which imports much
+    from vast_jax.training.loop import main  # which imports much
 
     main()

@@ -32,7 +32,8 @@ def train(name: str, out: Path, accumulate: int, workdir: Path) -> None:
     import jax
     import optax
 
-    from vast_jax.training import Config, fit
+    from vast_jax.training.config import Config
+    from vast_jax.training.loop import fit
 
     def keeps_gradient(rate):
         return optax.GradientTransformation(
@@ -129,7 +130,7 @@ def distances(found: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> dic
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     if len(sys.argv) > 2:
-        from vast_jax import hosts
+        from vast_jax.training import hosts
 
         hosts.connect(hosts.Hosts())
         train(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

@@ -11,8 +11,8 @@ import optax
 
 from vast_jax import reporting
 from vast_jax.data import pipeline
-from vast_jax.examples import OfExamples
 from vast_jax.training import Config
+from vast_jax.training.example_loss import OfExamples
 from vast_jax.types import Part
 from vast_jax.weights import exports
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from vast_jax import cli
+from vast_jax.training import checkpoints
 from vast_jax.types import UserError
 from vast_jax.weights import exports
 
@@ -72,7 +73,7 @@ def finish(process: subprocess.Popen, allowed: tuple[int, ...] = (0,)) -> None:
 
 def step_of(folder: Path) -> int:
     """Of the newest checkpoint, 0 before the first."""
-    found = exports.newest(folder / "run" / "checkpoints")
+    found = checkpoints.newest(folder / "run" / "checkpoints")
     return int(found.name) if isinstance(found, Path) else 0
 
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from vast_jax import cli
 from vast_jax.caching import use_compilation_cache
-from vast_jax.config import Config
 from vast_jax.evaluation import planning
 from vast_jax.face.model import load_face_model
 from vast_jax.files import atomic_path
@@ -26,7 +25,8 @@ from vast_jax.models.recogniser import load_acoustic
 from vast_jax.models.style_model import load_style_model
 from vast_jax.parts.style import StylePart
 from vast_jax.reporting import jsonable
-from vast_jax.training import fit
+from vast_jax.training.config import Config
+from vast_jax.training.loop import fit
 from vast_jax.types import UserError
 
 _NO_FLOW = dict(householder_steps=0)

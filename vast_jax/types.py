@@ -60,7 +60,7 @@ class Part(NamedTuple):
 
     init: Callable[[Array, Batch], Mapping[str, Params]]  # (key, batch) -> {player: params}
     losses: Mapping[str, Callable[[Mapping[str, Params], Batch, Array, Array], tuple[Array, Metrics]]]
-    # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics); of a batch: `examples.OfExamples`
+    # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics); mostly a `training.example_loss.OfExamples`
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -9,11 +9,11 @@ import pytest
 from random_params import random_weights
 
 from vast_jax import audio
-from vast_jax.config import read_config
 from vast_jax.models import acoustic_transformer
 from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.models.recogniser import Recogniser, load_acoustic
 from vast_jax.parts.acoustic import AcousticPart
+from vast_jax.training.config import read_config
 from vast_jax.types import UserError
 from vast_jax.weights import exports
 

@@ -13,7 +13,8 @@ from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.models.recogniser import Recogniser, load_acoustic
 from vast_jax.parts import acoustic
 from vast_jax.parts.acoustic import TEACHER, AcousticPart
-from vast_jax.training import Config, init_state, train_step
+from vast_jax.training import Config
+from vast_jax.training.step import init_state, train_step
 from vast_jax.types import UserError
 from vast_jax.weights import exports
 

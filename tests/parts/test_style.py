@@ -11,7 +11,6 @@ from random_params import random_like
 from talkers import FACE, JAW, SMILE, D, P, talker
 
 from vast_jax.audio import PHONES, SILENCE
-from vast_jax.config import read_config
 from vast_jax.data import pipeline
 from vast_jax.face.model import landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
@@ -20,6 +19,7 @@ from vast_jax.metrics.expression import mesh_lip_aperture
 from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.parts import style_constants, style_data
 from vast_jax.parts.style import StylePart
+from vast_jax.training.config import read_config
 from vast_jax.types import UserError
 from vast_jax.weights import exports
 

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from random_params import random_weights
 
-from vast_jax import training
 from vast_jax.audio import SAMPLES_PER_FRAME
-from vast_jax.config import read_config
 from vast_jax.data import pipeline
 from vast_jax.data.clips import Clip, encode_jpeg
 from vast_jax.face.landmarks import OUTER_EYE_CORNERS
@@ -19,6 +17,8 @@ from vast_jax.face.mouth_crop import LIP_CORNERS
 from vast_jax.metrics import sync, sync_assessment
 from vast_jax.parts import syncnet_data
 from vast_jax.parts.syncnet import SyncNetPart
+from vast_jax.training.config import read_config
+from vast_jax.training.loop import loop
 from vast_jax.types import FaceTrack, UserError
 
 TINY = SyncNetPart(
@@ -156,8 +156,8 @@ def test_the_first_loss_is_the_golden_one():
 def test_training_finds_what_sounds_as_it_looks_and_exports_it(opened, monkeypatch, tmp_path):
     monkeypatch.setattr(syncnet_data, "distort_pictures", lambda frames, rng: frames)  # learns in seconds
     part = dataclasses.replace(TINY, learning_rate=1e-3)
-    config = training.Config(part=part, steps=36, batch_size=4, log_every=10, eval_every=0, save_every=0)
-    training.fit(config, tmp_path, tmp_path / "run")
+    config = loop.Config(part=part, steps=36, batch_size=4, log_every=10, eval_every=0, save_every=0)
+    loop.fit(config, tmp_path, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["syncnet/own"] for line in lines if "syncnet/own" in line]
     assert losses[-1] < losses[0] - 0.4

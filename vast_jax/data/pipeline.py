@@ -150,7 +150,7 @@ def batches(
     """Batches for training, without end: shuffled anew every epoch; of several hosts each makes its own rows of them.
 
     The k-th batch depends on `seed` and k alone; host i of h has its rows from i B / h on. `iter()` of the result has
-    `get_state` and `set_state`, which resume exactly, on another number of hosts too (`data.position`).
+    `get_state` and `set_state`, which resume exactly, on another number of hosts too (`training.checkpoints`).
 
     Args:
       source: items, e.g. `Clips` or `windows(...)`.

@@ -14,12 +14,12 @@ import optax
 from vast_jax import audio
 from vast_jax.data import augmentation, pipeline
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance, read
-from vast_jax.examples import OfExamples
 from vast_jax.models.acoustic_model import AcousticModel
 from vast_jax.models.acoustic_transformer import POSITIONS, AcousticTransformer
 from vast_jax.models.recogniser import Recogniser
 from vast_jax.parts import acoustic_report
 from vast_jax.parts.acoustic_data import Examples
+from vast_jax.training.example_loss import OfExamples
 from vast_jax.types import Batch, Part, UserError
 from vast_jax.weights import exports, model_config
 

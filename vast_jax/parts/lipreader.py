@@ -15,10 +15,10 @@ import optax
 
 from vast_jax.data import pipeline
 from vast_jax.data.grid_corpus import BLANK, GRAMMAR, LETTER, WORDS, grid_sentence
-from vast_jax.examples import OfExamples
 from vast_jax.metrics import lip_reading
 from vast_jax.models.lip_reader import LipNet, LipReader
 from vast_jax.parts.lipreader_data import Examples, Sentence, grid_clips, sentences
+from vast_jax.training.example_loss import OfExamples
 from vast_jax.types import Batch, Part
 from vast_jax.weights import exports
 

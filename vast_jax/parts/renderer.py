@@ -18,13 +18,13 @@ import optax
 
 from vast_jax import avatar, losses, reach
 from vast_jax.data import pipeline
-from vast_jax.examples import OfExamples
 from vast_jax.face.model import load_face_model
 from vast_jax.models.discriminator import Discriminator
 from vast_jax.models.renderer import REDUCTION, Renderer, composite, conditions
 from vast_jax.models.vgg import VGG16, load_vgg16
 from vast_jax.parts import renderer_preflight, renderer_report
 from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
+from vast_jax.training.example_loss import OfExamples
 from vast_jax.types import Array, Batch, Part, UserError
 
 HALVINGS = 3  # of the pictures in the coarse errors

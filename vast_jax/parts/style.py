@@ -13,13 +13,13 @@ import optax
 
 from vast_jax import losses
 from vast_jax.data import pipeline
-from vast_jax.examples import OfExamples
 from vast_jax.face.model import FaceModel, load_face_model, split_by_mouth_offset
 from vast_jax.models.expression_decoder import Chances
 from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.models.style_transfer import Reconstruction, StyleTransfer, normalise
 from vast_jax.parts import style_constants, style_liveliness, style_report
 from vast_jax.parts.style_data import BEGINS, UNDER_WAY, Examples, shares, usable
+from vast_jax.training.example_loss import OfExamples
 from vast_jax.types import Array, Batch, Part, UserError
 from vast_jax.weights import exports
 

@@ -14,11 +14,11 @@ import numpy as np
 import optax
 
 from vast_jax.data import pipeline
-from vast_jax.examples import OfExamples
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.parts import syncnet_report
 from vast_jax.parts.syncnet_data import Examples, suitable
+from vast_jax.training.example_loss import OfExamples
 from vast_jax.types import Array, Batch, Part, UserError
 from vast_jax.weights import exports
 

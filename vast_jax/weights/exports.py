@@ -1,25 +1,20 @@
-"""Checkpoints of a run (Orbax: everything, to resume) and shareable weights (safetensors with a JSON card)."""
+"""Shareable weights: safetensors with a JSON card."""
 
 import json
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
 from flax import traverse_util
 
 from vast_jax import __version__, strict
-from vast_jax.data.position import Position
 from vast_jax.files import atomic_path, sha256
-from vast_jax.types import TrainState, UserError
+from vast_jax.types import UserError
 from vast_jax.weights.bundle import MANIFEST, TEMPLATE, check_manifest
 from vast_jax.weights.unpacking import opened
-
-if TYPE_CHECKING:
-    import grain  # a second of every command that only loads weights
 
 _STEP = ".step"  # behind the name of an array of int8: what 1 stands for
 
@@ -32,60 +27,6 @@ CARD = {
     "licence": "",
     "figures": {},  # of the last evaluation
 }
-
-
-class Run:
-    """The checkpoints of a run: the state and the data iterator, saved and restored together; the last two are kept.
-
-    A save is complete when it returns, and Orbax renames it into place: one that was killed leaves nothing behind that
-    counts. `step` is that of the newest checkpoint, None if there is none.
-    """
-
-    def __init__(self, directory: str | os.PathLike):
-        from orbax.checkpoint import v1 as ocp  # here, for only training needs what takes so long to import
-
-        logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors are raised too, and said in one line
-        self.directory = Path(directory).absolute()
-        self._checkpointer = ocp.training.Checkpointer(
-            self.directory,
-            save_decision_policy=_Always(),
-            preservation_policy=ocp.training.preservation_policies.LatestN(2),
-            cleanup_tmp_directories=True,
-        )
-        latest = self._checkpointer.latest
-        self.step: int | None = None if latest is None else latest.step
-
-    def __enter__(self) -> "Run":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._checkpointer.close()
-
-    def save(self, step: int, state: TrainState, data: "grain.DatasetIterator") -> None:
-        """Saves as `step`; returns when it is on disk, so that the state may be donated."""
-        self._checkpointer.save_checkpointables(step, {"state": state, "data": Position(data)}, force=True)
-        self.step = step
-
-    def restore(self, like: TrainState, data: "grain.DatasetIterator") -> TrainState:
-        """The newest state, in the shapes and shardings of `like`; `data` is set to where it was."""
-        try:
-            found = self._checkpointer.load_checkpointables(self.step, {"state": like, "data": Position(data)})
-            return found["state"]
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            cause = " ".join(str(error).split())[:200]
-            found = self.directory / str(self.step)
-            raise UserError(f"{found} does not fit this version ({cause}): use a new --workdir") from error
-
-
-def newest(directory: Path) -> Path | str:
-    """The newest whole checkpoint in a run's folder of them, or "none yet"; for messages."""
-    steps = [int(path.name) for path in directory.glob("[0-9]*") if path.name.isdecimal()]  # half-written: another name
-    return directory / str(max(steps)) if steps else "none yet"
-
-
-class _Always:
-    def should_save(self, step, previous_steps, *, context) -> bool:
-        return True
 
 
 def export(
@@ -134,7 +75,7 @@ def _storable(name: str, leaf: Any, dtype: np.dtype) -> dict[str, np.ndarray]:
 
 
 def _exact(flat: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """Undoes `_rounded`. UserError: steps that are not one a column."""
+    """Undoes `_storable`. UserError: steps that are not one a column."""
     out = dict(flat)
     for name in [name for name, array in flat.items() if array.dtype == np.int8 and name + _STEP in flat]:
         array, step = flat[name], out.pop(name + _STEP)

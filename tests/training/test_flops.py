@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vast_jax.work import products
+from vast_jax.training.flops import products
 
 
 def by_xla(function, *arguments) -> float:

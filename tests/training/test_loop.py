@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 from toy_part import ToyPart, config, lines
 
-from vast_jax.config import parse_command
-from vast_jax.data.position import Position
-from vast_jax.training import fit, init_state, main, train_step
+from vast_jax.training.checkpoints import Position
+from vast_jax.training.config import parse_command
+from vast_jax.training.loop import fit, main
+from vast_jax.training.step import init_state, train_step
 from vast_jax.types import UserError
 from vast_jax.weights import exports
 
-ROOT = Path(__file__).resolve().parents[1]
-TOY = str(Path(__file__).with_name("toy_part.py"))
+ROOT = Path(__file__).resolve().parents[2]
+TOY = str(ROOT / "tests" / "toy_part.py")
 
 
 def leaves(state):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from vast_jax.files import atomic_path
-from vast_jax.hosts import Hosts
+from vast_jax.training.hosts import Hosts
 from vast_jax.types import UserError
 
 # Between two starts of one run: what is written when, and what changes the result by rounding alone, as devices do.

@@ -1,8 +1,8 @@
 import jax
 import pytest
 
-from vast_jax import hosts
-from vast_jax.hosts import Hosts, connect
+from vast_jax.training import hosts
+from vast_jax.training.hosts import Hosts, connect
 from vast_jax.types import UserError
 
 TORCHRUN = dict(MASTER_ADDR="first", MASTER_PORT="1234", RANK="1", WORLD_SIZE="4")

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vast_jax.config import Config
-from vast_jax.examples import OfExamples
+from vast_jax.training.config import Config
+from vast_jax.training.example_loss import OfExamples
 from vast_jax.types import Array, Batch, Metrics, Params, Part, TrainState
 
 

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax.examples import OfExamples
-from vast_jax.precision import as_float32, products_in
+from vast_jax.training.example_loss import OfExamples
+from vast_jax.training.precision import as_float32, products_in
 
 
 class Net(nn.Module):

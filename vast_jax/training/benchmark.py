@@ -1,4 +1,4 @@
-"""python -m vast_jax.training_benchmark [--parts style acoustic renderer] [--batch-size N]
+"""python -m vast_jax.training.benchmark [--parts style acoustic renderer] [--batch-size N]
 
 Seconds a training step and examples a second of the three parts in the paper's size, and frames a second that the
 renderer draws, on made-up data, and what share of the device's peak that is: the peak is that of a large matrix
@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import audio, cli, precision
-from vast_jax.config import Config, read_config
-from vast_jax.train_step import init_state, train_step
-from vast_jax.work import products
+from vast_jax import audio, cli
+from vast_jax.training import precision
+from vast_jax.training.config import Config, read_config
+from vast_jax.training.flops import products
+from vast_jax.training.step import init_state, train_step
 
 CONFIGS = {"style": "style_paper.py", "acoustic": "acoustic_paper.py", "renderer": "renderer_full.py"}
 D, STRONG, LIPS = 233, 85, 3  # expression parameters of the paper, of the mouth; lip measures
@@ -54,7 +55,7 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: benchmark(cli.parse(Args, argv, prog="vast_jax.training_benchmark")))
+    cli.run(lambda: benchmark(cli.parse(Args, argv, prog="vast_jax.training.benchmark")))
 
 
 def benchmark(args: Args) -> None:

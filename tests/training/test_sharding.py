@@ -9,10 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from vast_jax import sharding
+from vast_jax.training import sharding
 from vast_jax.types import TrainState
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def state_of(params) -> TrainState:

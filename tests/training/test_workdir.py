@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from vast_jax import workdir
+from vast_jax.training import workdir
+from vast_jax.training.workdir import disk_errors, locked
 from vast_jax.types import UserError
-from vast_jax.workdir import disk_errors, locked
 
 HOLD = """
 import pathlib, sys
-from vast_jax.workdir import locked
+from vast_jax.training.workdir import locked
 with locked(pathlib.Path(sys.argv[1])):
     print("in", flush=True)
     input()

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vast_jax import hosts
-from vast_jax.config import Config, check_same_run, write_config
 from vast_jax.files import atomic_path, full
+from vast_jax.training import hosts
+from vast_jax.training.config import Config, check_same_run, write_config
 from vast_jax.types import Unwritable, UserError
 from vast_jax.weights import exports
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vast_jax.examples import OfExamples
+from vast_jax.training.example_loss import OfExamples
 
 
 class Net(nn.Module):

@@ -17,20 +17,20 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vast_jax import cli, hosts, sharding
+from vast_jax import cli
 from vast_jax.caching import use_compilation_cache
-from vast_jax.config import Config, parse_command
 from vast_jax.data import example_processes
 from vast_jax.files import atomic_path
-from vast_jax.profiling import Trace
 from vast_jax.reporting import Progress, Scalars
 from vast_jax.signals import stop_signals
-from vast_jax.train_step import init_state, train_step
+from vast_jax.training import hosts, sharding
+from vast_jax.training.checkpoints import Run, newest
+from vast_jax.training.config import Config, parse_command
+from vast_jax.training.profiling import Trace
+from vast_jax.training.step import init_state, train_step
+from vast_jax.training.workdir import disk_errors, last_figures, locked, open_workdir
 from vast_jax.types import Array, Batch, Metrics, Params, TrainState, UserError
 from vast_jax.weights import exports
-from vast_jax.workdir import disk_errors, last_figures, locked, open_workdir
-
-__all__ = ["Config", "fit", "init_state", "main", "train_step"]
 
 
 def fit(
@@ -60,9 +60,9 @@ def fit(
     mesh = sharding.mesh_of(config.batch_size, config.accumulate)
     checkpoints = workdir / "checkpoints"
     with (
-        disk_errors(workdir, lambda: exports.newest(checkpoints)),
+        disk_errors(workdir, lambda: newest(checkpoints)),
         locked(workdir),
-        exports.Run(checkpoints) as saved,
+        Run(checkpoints) as saved,
         example_processes.none_left(),
     ):
         constants, weights = open_workdir(config, data_dir, workdir, saved.step, init_from)
@@ -163,7 +163,7 @@ class _Loop:
         metrics, self.told = {name: float(value) for name, value in metrics.items()}, bool(told)
         for name, value in metrics.items():
             if name.endswith(("/loss", "/gradient_norm")) and not np.isfinite(value):
-                good = exports.newest(self.saved.directory)
+                good = newest(self.saved.directory)
                 raise UserError(
                     f"{name} is {value} at step {step}: lower the learning rate; last good checkpoint: {good}"
                 )

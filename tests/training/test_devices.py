@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from toy_part import config
 
-from vast_jax.training import fit
+from vast_jax.training import checkpoints
+from vast_jax.training.loop import fit
 from vast_jax.weights import exports
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", params=["toy", "style"])
@@ -42,14 +43,14 @@ def test_a_signal_to_one_process_stops_all_and_one_alone_goes_on(tmp_path):
     met = ["--coordinator", f"127.0.0.1:{agreement.free_port()}", "--processes", "2", "--process"]
     pipes = dict(env=environment, stderr=subprocess.PIPE, text=True)
     both = [subprocess.Popen([*command, *met, str(i)], **pipes) for i in (0, 1)]
-    while not isinstance(exports.newest(tmp_path / "run" / "checkpoints"), Path):
+    while not isinstance(checkpoints.newest(tmp_path / "run" / "checkpoints"), Path):
         assert both[0].poll() is None and both[1].poll() is None
         time.sleep(0.05)
     both[1].send_signal(signal.SIGTERM)
     said = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [130, 130], said
     assert "stopped and saved at step" in said[0] and "step" not in said[1]
-    stopped = int(exports.newest(tmp_path / "run" / "checkpoints").name)
+    stopped = int(checkpoints.newest(tmp_path / "run" / "checkpoints").name)
     assert 4 <= stopped < 400
     subprocess.run(command, env=environment, check=True, timeout=300)
     params, _ = exports.load(tmp_path / "run" / "export")

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vast_jax.precision import as_float32, products_in
+from vast_jax.training.precision import as_float32, products_in
 from vast_jax.types import Array, Batch, Metrics, Params
 
 
