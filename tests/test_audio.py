@@ -4,6 +4,7 @@ import pytest
 import scipy.signal
 
 from vast_jax import audio
+from vast_jax.audio import ppg_windows
 
 
 def speech_like(seconds: float, seed: int = 0) -> np.ndarray:
@@ -117,3 +118,11 @@ def test_video_rate():
 def test_phones_are_arpabet():
     assert len(audio.PHONES) == len(set(audio.PHONES)) == 41
     assert audio.PHONES[audio.SILENCE] == "SIL"
+
+
+def test_ppg_windows_are_centred_and_repeat_the_ends():
+    ppg = np.arange(5, dtype=np.float32)[:, None]
+    windows = ppg_windows(ppg)
+    assert windows.shape == (5, audio.PPG_FRAMES, 1)
+    np.testing.assert_array_equal(windows[0, :, 0], [0, 0, 0, 0, 0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(windows[:, audio.PPG_FRAMES // 2], ppg)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from footage import ACOUSTIC, made_up_avatar, made_up_clip
 
-from vast_jax import scene
+from vast_jax.audio import ppg_windows
 from vast_jax.avatar import _moved, load_avatar, shorten
 from vast_jax.data.clips import encode_jpeg
+from vast_jax.face.eroded_background import FEATHER, Window, envelope_of, views
+from vast_jax.face.mesh_image import draw_mesh
 from vast_jax.models.renderer import REDUCTION, composite, conditions
-from vast_jax.types import UserError
+from vast_jax.types import UserError, subset
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +35,21 @@ def beyond_the_edge(holes: np.ndarray) -> np.ndarray:
     """The pixels that neither a hole of [N, H, W] nor its soft edge touches."""
     rows, columns = np.nonzero(holes.any(0))
     beyond = np.ones(holes.shape[1:], bool)
-    margin = scene.FEATHER
+    margin = FEATHER
     beyond[rows.min() - margin : rows.max() + margin + 1, columns.min() - margin : columns.max() + margin + 1] = False
     assert beyond.any()
     return beyond
 
 
 def test_frame_by_frame_makes_what_the_whole_sequence_makes(actor, clip, rendered):
-    poses = [scene.subset(clip.track, [t]) for t in range(len(clip))]
-    seen = list(scene.views(scene.envelope_of(actor.face_model, clip.track), poses, actor.region, REDUCTION))
+    poses = [subset(clip.track, [t]) for t in range(len(clip))]
+    seen = list(views(envelope_of(actor.face_model, clip.track), poses, actor.region, REDUCTION))
     (window,) = {window for *_, window in seen}
-    mesh = window.cut(scene.draw_mesh(actor.face_model, clip.track, clip.track.expression, actor.texture))
+    mesh = window.cut(draw_mesh(actor.face_model, clip.track, clip.track.expression, actor.texture))
     mesh, frames = (jnp.float32(x)[None] / 127.5 - 1 for x in (mesh, window.cut(clip.frames())))
     soft = jnp.float32(np.stack([hole for _, hole, _ in seen]))[None] / 255
     conditioned = conditions(mesh, frames, soft)
-    whole, _ = actor.renderer.apply({"params": actor.params}, *conditioned, scene.ppg_windows(clip.ppg)[None])
+    whole, _ = actor.renderer.apply({"params": actor.params}, *conditioned, ppg_windows(clip.ppg)[None])
     want = (composite(whole, frames, soft)[0] + 1) * 127.5
     error = np.abs(window.cut(rendered) - want)
     assert np.quantile(error, 0.9999) < 0.6 and error.max() < 30  # on the edge of two parts a pixel may be either's
@@ -60,9 +62,9 @@ def test_what_is_remembered_stays_where_it_was_when_the_window_moves():
         top, left, cells = (value // REDUCTION for value in window)
         return everywhere[:, top : top + cells, left : left + cells]
 
-    before = scene.Window(40, 40, 80)
+    before = Window(40, 40, 80)
     np.testing.assert_array_equal(_moved(of(before), before, before), of(before))
-    down_left, up_right = scene.Window(56, 32, 80), scene.Window(32, 64, 80)
+    down_left, up_right = Window(56, 32, 80), Window(32, 64, 80)
     after = _moved(of(before), before, down_left)
     np.testing.assert_array_equal(after[:, :-2, 1:], of(down_left)[:, :-2, 1:])
     assert (after[:, -2:] == 0).all() and (after[:, :, :1] == 0).all()

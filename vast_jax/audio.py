@@ -18,6 +18,7 @@ FFT = 1024
 MELS = 80
 MEL_RANGE = (20.0, 8000.0)  # Hz
 MEL_WINDOW, MEL_HOP = 400, 160  # samples of Whisper's features: 25 ms, 10 ms
+PPG_FRAMES = 9  # of the PPG window around a frame: 0.36 s
 FLOOR = 1e-6  # power; 16-bit rounding noise lies below it, so digital silence and a dithered one look alike
 PHONES = (
     *("SIL", "NSN"),  # silence; a noise of the speaker (breath, cough)
@@ -132,3 +133,10 @@ def to_video_rate(x: np.ndarray, mode: Literal["centre", "voca"] = "centre") -> 
     interpolation at j / 25 against i / 50 comes to: frames 0, 2, 4, ...
     """
     return (x[..., 0::2, :] + x[..., 1::2, :]) / 2 if mode == "centre" else x[..., 0::2, :]
+
+
+def ppg_windows(ppg: np.ndarray) -> np.ndarray:
+    """PPG [N, A] to the windows around each frame, [N, PPG_FRAMES, A], a view; the ends repeat their frame."""
+    reach = PPG_FRAMES // 2
+    padded = np.pad(ppg, ((reach, reach), (0, 0)), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, PPG_FRAMES, axis=0).swapaxes(1, 2)

@@ -14,14 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vast_jax import scene
-from vast_jax.audio import PHONES
+from vast_jax.audio import PHONES, ppg_windows
 from vast_jax.avatar_check import check_whole
 from vast_jax.data.clips import Clip, encode_jpeg, load_clip, save_clip
+from vast_jax.face.eroded_background import Window, cut_off, envelope_of, holes_of, views, window_around
+from vast_jax.face.mesh_image import draw_mesh
 from vast_jax.face.model import FaceModel
+from vast_jax.face.rasterise import SIZE
 from vast_jax.face.tracking import track_video
 from vast_jax.models.renderer import REDUCTION, Renderer, composite, conditions
-from vast_jax.types import Array, FaceTrack, Params, UserError
+from vast_jax.types import Array, FaceTrack, Params, UserError, poses, subset
 from vast_jax.weights import exports, model_config
 from vast_jax.weights.bundle import AVATAR, CONSENT_NOTICE, MANIFEST, TEMPLATE, write_manifest
 from vast_jax.weights.unpacking import opened
@@ -84,7 +86,7 @@ class Avatar:
 
     @property
     def size(self) -> tuple[int, int]:
-        return scene.SIZE, scene.SIZE
+        return SIZE, SIZE
 
     def frames(self, performance: "Performance") -> Iterator[np.ndarray]:
         """Yields T frames, uint8 [256, 256, 3]; the template is played forth and back under them."""
@@ -103,9 +105,9 @@ class Avatar:
 
     def holes(self, clip: Clip) -> np.ndarray:
         """The pixels that are generated in each frame of a clip, bool [N, 256, 256]."""
-        open_ = np.zeros((len(clip), scene.SIZE, scene.SIZE, 1), bool)
-        views = scene.views(self._envelope(clip), scene.poses(clip.track), self.region, REDUCTION)
-        for frame, (_, hole, window) in zip(open_, views, strict=True):
+        open_ = np.zeros((len(clip), SIZE, SIZE, 1), bool)
+        seen = views(self._envelope(clip), poses(clip.track), self.region, REDUCTION)
+        for frame, (_, hole, window) in zip(open_, seen, strict=True):
             window.cut(frame)[:] = hole == 255
         return open_[..., 0]
 
@@ -145,11 +147,11 @@ class Avatar:
         write_manifest(directory, AVATAR, ("renderer.safetensors", "renderer.json", *TEMPLATE))
 
     def _envelope(self, clip: Clip) -> np.ndarray:
-        """`scene.envelope_of` a clip. UserError: a frame's hole does not fit the window that is rendered."""
-        envelope = scene.envelope_of(self.face_model, clip.track)
-        for t, pose in enumerate(scene.poses(clip.track)):
-            hole = scene.holes_of(envelope, pose)[0]
-            if scene.cut_off(hole, scene.window_around(hole, self.region)) > LARGEST_CUT:
+        """`envelope_of` a clip. UserError: a frame's hole does not fit the window that is rendered."""
+        envelope = envelope_of(self.face_model, clip.track)
+        for t, pose in enumerate(poses(clip.track)):
+            hole = holes_of(envelope, pose)[0]
+            if cut_off(hole, window_around(hole, self.region)) > LARGEST_CUT:
                 raise UserError(
                     f"the face in {clip.name} is larger than the {self.region} pixels that the avatar renders "
                     f"({t / clip.track.fps:.1f} s): use a calmer template, or train with --part.region 256"
@@ -185,7 +187,7 @@ def render_frames(
       expression: [T, D].
       ppg: [T, 41].
       backgrounds: T frames uint8 [256, 256, 3] of the template.
-      envelope: [P, 3], the template's face with all that it does (`scene.envelope_of`).
+      envelope: [P, 3], the template's face with all that it does (`envelope_of`).
 
     Yields:
       uint8 [256, 256, 3]; outside the hole and its edge the background's own bytes, if the avatar is composite.
@@ -194,11 +196,11 @@ def render_frames(
     params = jax.device_put(avatar.params)
     size = avatar.region
     carry, seen = avatar.renderer.initial_carry(1, size, size), None
-    heard = scene.ppg_windows(ppg.astype(np.float32))
-    views = scene.views(envelope, scene.poses(track, order), size, REDUCTION)
+    heard = ppg_windows(ppg.astype(np.float32))
+    followed = views(envelope, poses(track, order), size, REDUCTION)
     waiting = None  # while a frame is computed the next one's mesh is drawn
-    for t, (background, (pose, hole, window)) in enumerate(zip(backgrounds, views, strict=True)):
-        mesh = scene.draw_mesh(avatar.face_model, pose, expression[t : t + 1], avatar.texture)
+    for t, (background, (pose, hole, window)) in enumerate(zip(backgrounds, followed, strict=True)):
+        mesh = draw_mesh(avatar.face_model, pose, expression[t : t + 1], avatar.texture)
         if waiting is not None:
             yield _pasted(*waiting)
         if seen not in (None, window):
@@ -211,7 +213,7 @@ def render_frames(
         yield _pasted(*waiting)
 
 
-def _moved(state: np.ndarray, before: scene.Window, after: scene.Window) -> np.ndarray:
+def _moved(state: np.ndarray, before: Window, after: Window) -> np.ndarray:
     """What was remembered of a window [1, h, w, C], as another window sees it; zeros where that one saw nothing."""
     rows, columns = (after.top - before.top) // REDUCTION, (after.left - before.left) // REDUCTION
     height, width = state.shape[1:3]
@@ -220,7 +222,7 @@ def _moved(state: np.ndarray, before: scene.Window, after: scene.Window) -> np.n
     return padded[:, top : top + height, left : left + width]
 
 
-def _pasted(picture: Array, background: np.ndarray, window: scene.Window) -> np.ndarray:
+def _pasted(picture: Array, background: np.ndarray, window: Window) -> np.ndarray:
     """The background with the picture in its window."""
     frame = background.copy()
     window.cut(frame)[:] = np.asarray(picture)
@@ -268,7 +270,7 @@ def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -
     template = load_clip(directory / "template")
     config = dict(card["config"])
     region, keep = config.pop("region", None), config.pop("composite", None)
-    if type(region) is not int or region not in range(REDUCTION, scene.SIZE + 1, REDUCTION) or type(keep) is not bool:
+    if type(region) is not int or region not in range(REDUCTION, SIZE + 1, REDUCTION) or type(keep) is not bool:
         raise UserError(f"{directory}: its card asks for region = {repr(region)[:60]}, which no avatar has")
     renderer = renderer_of(config, directory)
     check_whole(renderer, constants, template, card, face_model, directory)
@@ -285,7 +287,7 @@ def shorten(clip: Clip, frames: int) -> Clip:
     samples = len(clip.speech_int16) // len(clip) * frames
     return dataclasses.replace(
         clip,
-        track=scene.subset(clip.track, slice(0, frames)),
+        track=subset(clip.track, slice(0, frames)),
         speech_int16=clip.speech_int16[:samples],
         ppg=clip.ppg[:frames],
         jpegs=[clip.jpegs[i] for i in range(frames)],

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from vast_jax import scene
 from vast_jax.data.clips import Clip, picture_size
 from vast_jax.face.mesh_image import LAYERS, TEXTURE_SIDE
 from vast_jax.face.model import FaceModel
+from vast_jax.face.rasterise import SIZE
 from vast_jax.models.renderer import Renderer
 from vast_jax.types import UserError
 from vast_jax.weights import model_config
@@ -38,5 +38,5 @@ def check_whole(
     if renderer.textured and constants["texture"].dtype != np.uint8:
         raise UserError(f"{source}: its texture is no picture; export it again")
     for encoded in template.jpegs:
-        if picture_size(encoded) != (scene.SIZE, scene.SIZE):
-            raise UserError(f"{source}: a picture of its template is not {scene.SIZE} pixels a side; export it again")
+        if picture_size(encoded) != (SIZE, SIZE):
+            raise UserError(f"{source}: a picture of its template is not {SIZE} pixels a side; export it again")

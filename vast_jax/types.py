@@ -1,7 +1,7 @@
 """The few types that cross files."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ class Part(NamedTuple):
 
     init: Callable[[Array, Batch], Mapping[str, Params]]  # (key, batch) -> {player: params}
     losses: Mapping[str, Callable[[Mapping[str, Params], Batch, Array, Array], tuple[Array, Metrics]]]
-    # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics); mostly a `training.example_loss.OfExamples`
+    # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics), as a `training.example_loss.OfExamples`
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -70,3 +70,14 @@ class TrainState(flax.struct.PyTreeNode):
     params: Mapping[str, Params]  # {player: params}
     optimiser: Mapping[str, Any]  # {player: optax state}
     key: Array  # typed PRNG key
+
+
+def subset(track: FaceTrack, frames: Sequence[int] | np.ndarray | slice) -> FaceTrack:
+    """The track of some frames, in that order."""
+    fields = ("expression", "rotation", "translation", "gaze", "landmarks", "valid")
+    return track._replace(**{name: getattr(track, name)[frames] for name in fields})
+
+
+def poses(track: FaceTrack, order: Iterable[int] | None = None) -> Iterator[FaceTrack]:
+    """A track frame by frame, each as a track of one: in its own order, or in another."""
+    return (subset(track, [i]) for i in (range(len(track.valid)) if order is None else order))

@@ -9,6 +9,7 @@ import numpy as np
 from vast_jax.audio import fit
 from vast_jax.data.grid_corpus import is_grid_name
 from vast_jax.evaluation.seen import Seen
+from vast_jax.face.eroded_background import hole_of
 from vast_jax.face.following import runs
 from vast_jax.face.model import FaceModel
 from vast_jax.face.mouth_crop import mouth_crops
@@ -30,7 +31,6 @@ from vast_jax.metrics.sync import LEAST, compare, unit
 from vast_jax.models.lip_reader import LipReader
 from vast_jax.models.recogniser import Recogniser
 from vast_jax.models.syncnet_model import SyncModel
-from vast_jax.scene import hole_of
 from vast_jax.types import Params
 
 REAL = "real"  # the system that the others are measured against

@@ -12,7 +12,17 @@ import numba
 import numpy as np
 
 from vast_jax.face.model import PART_NAMES, FaceModel
-from vast_jax.face.rasterise import SIZE, Camera, project, rasterise, triangles_of, vertex_normals
+from vast_jax.face.rasterise import (
+    SIZE,
+    Camera,
+    camera_of,
+    place_track,
+    project,
+    rasterise,
+    triangles_of,
+    vertex_normals,
+)
+from vast_jax.types import FaceTrack
 
 MESH_CHANNELS = 7  # camera-space normal (3), canonical coordinates on the mean head (3), part (1)
 PART = 6  # the channel of the part
@@ -167,3 +177,10 @@ def _collect(index, weights, triangles, canonical, part, layer_of, frame, sums):
                     for k in range(3):
                         sums[layer, top + i, left + j, k] += share * frame[y, x, k]
                     sums[layer, top + i, left + j, 3] += share
+
+
+def draw_mesh(
+    model: FaceModel, track: FaceTrack, expression: np.ndarray, texture: np.ndarray | None = None
+) -> np.ndarray:
+    """Mesh images uint8 [N, 256, 256, 7] of the track's N poses with another expression [N, D]; with a texture 10."""
+    return mesh_images(model, place_track(model, track, expression), camera_of(track), texture)

@@ -175,3 +175,7 @@ def face_mask(model: FaceModel, vertices_camera: np.ndarray, camera: Camera, siz
 def triangles_of(model: FaceModel, region: str) -> np.ndarray:
     """The triangles [F', 3] int32 whose corners all lie in a region."""
     return np.ascontiguousarray(model.triangles[model.regions[region][model.triangles].all(1)])
+
+
+def place_track(model: FaceModel, track: FaceTrack, expression: np.ndarray) -> np.ndarray:
+    return place(model, track.identity, expression, track.rotation, track.translation, track.gaze)

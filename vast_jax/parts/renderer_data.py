@@ -1,20 +1,23 @@
 """What the renderer learns from: windows of one person's clips, with the mesh images drawn on the fly."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from vast_jax import scene
+from vast_jax.audio import ppg_windows
 from vast_jax.data import pipeline
 from vast_jax.data.clips import Clip
-from vast_jax.face.background import jitter
+from vast_jax.face.eroded_background import Window, envelope_of, holes_of, jitter, soften
+from vast_jax.face.mesh_image import draw_mesh, measure_texture
 from vast_jax.face.model import FaceModel, load_face_model
-from vast_jax.types import UserError
+from vast_jax.face.rasterise import SIZE, Camera, camera_of, place_track
+from vast_jax.types import UserError, subset
 
 MARGINS = (24, 10, 10)  # pixels around the landmarks of mouth and eyes: chin and cheeks speak too
 SHIFT = 16  # pixels by which mouth or eyes may lie off the middle of a patch
+TEXTURE_FRAMES = 300  # that a person's colours are measured on
 _LIPS = (0, 17, 37, 61, 84, 267, 291, 314)  # MediaPipe: corners, and what is highest and lowest; so of the eyes
 _FEATURES = (_LIPS, (33, 133, 145, 159), (263, 362, 374, 386))
 
@@ -55,10 +58,23 @@ def _clips(data_dir: str, split: str, face_model: str | None) -> Sequence[Clip]:
     return clips
 
 
+def texture_of_clips(model: FaceModel, clips: Sequence[Clip], frames: int = TEXTURE_FRAMES) -> np.ndarray:
+    """A person's colours on the mesh (`measure_texture`), of at most so many frames spread over the clips."""
+    all_frames = [(clip, t) for clip in clips for t in np.flatnonzero(clip.track.valid)]
+    chosen = [all_frames[i] for i in np.linspace(0, len(all_frames) - 1, min(frames, len(all_frames))).astype(int)]
+
+    def seen() -> Iterator[tuple[np.ndarray, np.ndarray, Camera]]:
+        for clip, t in chosen:
+            track = subset(clip.track, [t])
+            yield clip.frame(t), place_track(model, track, track.expression)[0], camera_of(track)
+
+    return measure_texture(model, seen())
+
+
 @lru_cache(maxsize=4)
 def texture_of(data_dir: str, person: str | None, face_model: str | None) -> np.ndarray:
-    """The person's own colours on the mesh (`scene.texture_of`), measured on the training clips."""
-    return scene.texture_of(load_face_model(face_model), footage(data_dir, "train", person, face_model))
+    """The person's own colours on the mesh (`texture_of_clips`), measured on the training clips."""
+    return texture_of_clips(load_face_model(face_model), footage(data_dir, "train", person, face_model))
 
 
 class Examples:
@@ -77,9 +93,9 @@ class Examples:
         self._envelopes: dict[str, np.ndarray] = {}
 
     def envelope(self, clip: Clip) -> np.ndarray:
-        """Of the clip's face (`scene.envelope_of`), measured once."""
+        """Of the clip's face (`envelope_of`), measured once."""
         if clip.name not in self._envelopes:
-            self._envelopes[clip.name] = scene.envelope_of(self.model, clip.track)
+            self._envelopes[clip.name] = envelope_of(self.model, clip.track)
         return self._envelopes[clip.name]
 
     def __call__(self, window: pipeline.Window, rng: np.random.Generator) -> pipeline.Example:
@@ -89,20 +105,20 @@ class Examples:
         at = slice(start, start + length)
         if not clip.track.valid[at].all():
             at = slice(window.start, window.stop)
-        track = scene.subset(clip.track, at)
-        holes = jitter(scene.holes_of(self.envelope(clip), track), rng)
+        track = subset(clip.track, at)
+        holes = jitter(holes_of(self.envelope(clip), track), rng)
         features = zip(_FEATURES, MARGINS, strict=True)
         boxes = np.stack([_box(track.landmarks[:, points, :2], margin) for points, margin in features])
         view = self._view(holes.any(0), boxes, rng)
         return {
-            "mesh": np.ascontiguousarray(view.cut(scene.draw_mesh(self.model, track, track.expression, self.texture))),
+            "mesh": np.ascontiguousarray(view.cut(draw_mesh(self.model, track, track.expression, self.texture))),
             "frames": np.ascontiguousarray(view.cut(clip.frames(at.start, at.stop))),
-            "hole": np.stack([view.cut(scene.soften(hole)) for hole in holes]),
-            "ppg": scene.ppg_windows(clip.ppg)[at].astype(np.float32),
+            "hole": np.stack([view.cut(soften(hole)) for hole in holes]),
+            "ppg": ppg_windows(clip.ppg)[at].astype(np.float32),
             "boxes": boxes - np.array([view.top, view.left] * 2, np.int32),
         }
 
-    def _view(self, hole: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> scene.Window:
+    def _view(self, hole: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> Window:
         """Which patch of the crop is looked at."""
         rows, columns = np.nonzero(hole)
         anywhere = (rows.min(), columns.min(), rows.max(), columns.max())
@@ -112,8 +128,8 @@ class Examples:
             middle = rng.uniform(anywhere[:2], anywhere[2:])
         else:
             middle = (chosen[:2] + chosen[2:]) / 2 + rng.uniform(-SHIFT, SHIFT, 2)
-        corner = np.clip((middle - self.patch / 2).round(), 0, scene.SIZE - self.patch).astype(int)
-        return scene.Window(int(corner[0]), int(corner[1]), self.patch)
+        corner = np.clip((middle - self.patch / 2).round(), 0, SIZE - self.patch).astype(int)
+        return Window(int(corner[0]), int(corner[1]), self.patch)
 
 
 def _box(points: np.ndarray, margin: int) -> np.ndarray:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vast_jax import media, scene
+from vast_jax import media
 from vast_jax.audio import SAMPLE_RATE
 from vast_jax.avatar import Avatar, shorten
 from vast_jax.data.clips import Clip
+from vast_jax.face.mesh_image import draw_mesh
 from vast_jax.metrics.image import psnr, ssim
 from vast_jax.reporting import image_grid, save_png
+from vast_jax.types import subset
 
 CLIPS, FRAMES, COLUMNS = 3, 50, 8  # clips looked at, frames of each, pictures of each
 
@@ -38,7 +40,7 @@ def report(avatar: Avatar, clips: Sequence[Clip], mean_expression: np.ndarray, o
             row[f"ssim_hole{name}"] = np.mean([ssim(*each) for each in seen])
         rows.append(row)
         at = np.linspace(0, len(real) - 1, COLUMNS).round().astype(int)
-        mesh = scene.draw_mesh(avatar.face_model, scene.subset(track, at), track.expression[at])
+        mesh = draw_mesh(avatar.face_model, subset(track, at), track.expression[at])
         eroded = np.where(holes[at][..., None], np.uint8(128), real[at])
         pictures = [real[at], mesh[..., :3], eroded, tracked[at], control[at]]
         file = Path(out_dir) / clip.name.replace("/", "+")

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vast_jax.audio import MELS, PHONES
+from vast_jax.audio import MELS, PHONES, PPG_FRAMES
 from vast_jax.face.mesh_image import MESH_CHANNELS
 from vast_jax.models.acoustic_model import AcousticModel
 from vast_jax.models.acoustic_transformer import AcousticTransformer
@@ -18,7 +18,6 @@ from vast_jax.models.renderer import REDUCTION, Renderer
 from vast_jax.models.style_transfer import StyleTransfer
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, PICTURE_SIZE
-from vast_jax.scene import PPG_FRAMES
 from vast_jax.types import UserError
 from vast_jax.weights import exports
 

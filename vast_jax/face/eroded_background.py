@@ -1,21 +1,22 @@
-"""What the renderer is shown of a clip: where the hole is, the window around it, mesh images and PPG windows."""
+"""The eroded background: where the hole in a template's frames is, and the window around it (docs/paper.md, Renderer).
 
-from collections.abc import Iterable, Iterator, Sequence
+In a hole the frame is cut away and the renderer draws; around it the template's own pixels stay.
+"""
+
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from vast_jax.data.clips import Clip
-from vast_jax.face.background import union_hole
-from vast_jax.face.mesh_image import measure_texture, mesh_images
 from vast_jax.face.model import FaceModel, vertices
-from vast_jax.face.rasterise import SIZE, Camera, camera_of, face_mask, place, project, rotation_matrix, triangles_of
-from vast_jax.types import FaceTrack
+from vast_jax.face.rasterise import SIZE, camera_of, face_mask, place_track, project, rotation_matrix, triangles_of
+from vast_jax.types import FaceTrack, subset
 
+# Pixels at the 256 crop by which the hole exceeds the face, so that an opened jaw never meets the template's own chin.
+GROW_DOWN, GROW_UP, GROW_SIDE = 20, 4, 8
+JITTER_GROW, JITTER_SHIFT, JITTER_TURN = 8, 4.0, 5.0  # training: up to so many pixels, pixels and degrees each way
 FEATHER = 6  # pixels outside the hole over which generated and real picture are blended
-PPG_FRAMES = 9  # of the PPG window around a frame: 0.36 s
-TEXTURE_FRAMES = 300  # that a person's colours are measured on
 _HOLE_STEP = 3  # every so many frames are drawn for the hole: it is grown by more than a face moves between them
 _LEEWAY = 0.75  # of a cell, by which the hole may be off the middle of its window
 _CHUNK = 32  # frames whose vertices are in memory at once
@@ -38,6 +39,47 @@ _MARGIN = np.stack([_SIDE * np.cos(_AROUND), np.sin(_AROUND) * np.where(np.sin(_
 )
 
 
+def grow(face_mask: np.ndarray, down: int = GROW_DOWN, up: int = GROW_UP, side: int = GROW_SIDE) -> np.ndarray:
+    """Dilates masks bool [..., H, W] by an ellipse with half-axes `side`, `up` and `down` pixels."""
+    kernel = _half_axes_ellipse(down, up, side)
+    # OpenCV's dilation reads the mirrored neighbourhood; the anchor is the pixel that grows.
+    flat = np.ascontiguousarray(face_mask.reshape(-1, *face_mask.shape[-2:]), np.uint8)
+    anchor = (side, down)
+    grown = [cv2.dilate(mask, kernel[::-1, ::-1].copy(), anchor=anchor) for mask in flat]
+    return np.stack(grown).astype(bool).reshape(face_mask.shape)
+
+
+def jitter(hole: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """One random dilation, shift and rotation of a clip's holes bool [T, H, W], the same in every frame.
+
+    In training only: the shape of the hole must not betray the mouth inside it (StableFace). The hole never gets
+    smaller than it was, so the true face does not show at its edge.
+    """
+    radius = int(generator.integers(0, JITTER_GROW + 1))
+    angle = generator.uniform(-JITTER_TURN, JITTER_TURN)
+    shift = generator.uniform(-JITTER_SHIFT, JITTER_SHIFT, 2)
+    height, width = hole.shape[-2:]
+    rows, columns = np.nonzero(hole.any(0))
+    centre = (float(columns.mean()), float(rows.mean())) if len(rows) else (width / 2, height / 2)
+    matrix = cv2.getRotationMatrix2D(centre, angle, 1.0)
+    matrix[:, 2] += shift
+    grown = grow(hole, radius, radius, radius)
+    turned = [cv2.warpAffine(mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST) for mask in grown]
+    return np.stack(turned).astype(bool) | hole
+
+
+def union_hole(face_masks: np.ndarray) -> np.ndarray:
+    """One hole bool [H, W] for a whole clip from its face regions bool [N, H, W]: docs/paper.md, Protocol."""
+    return grow(np.any(face_masks, axis=0))
+
+
+def _half_axes_ellipse(down: int, up: int, side: int) -> np.ndarray:
+    """uint8 [up + 1 + down, 2 side + 1]: where a pixel grows to; it sits in row `up`, column `side`."""
+    y, x = np.mgrid[-up : down + 1, -side : side + 1].astype(float)
+    vertical = y / np.where(y > 0, max(down, 0.5), max(up, 0.5))
+    return (vertical**2 + (x / max(side, 0.5)) ** 2 <= 1.0).astype(np.uint8)
+
+
 class Window(NamedTuple):
     """The square of the 256 crop that the renderer sees and draws."""
 
@@ -50,43 +92,12 @@ class Window(NamedTuple):
         return images[..., self.top : self.top + self.size, self.left : self.left + self.size, :]
 
 
-def subset(track: FaceTrack, frames: Sequence[int] | np.ndarray | slice) -> FaceTrack:
-    """The track of some frames, in that order."""
-    fields = ("expression", "rotation", "translation", "gaze", "landmarks", "valid")
-    return track._replace(**{name: getattr(track, name)[frames] for name in fields})
-
-
-def poses(track: FaceTrack, order: Iterable[int] | None = None) -> Iterator[FaceTrack]:
-    """A track frame by frame, each as a track of one: in its own order, or in another."""
-    return (subset(track, [i]) for i in (range(len(track.valid)) if order is None else order))
-
-
-def draw_mesh(
-    model: FaceModel, track: FaceTrack, expression: np.ndarray, texture: np.ndarray | None = None
-) -> np.ndarray:
-    """Mesh images uint8 [N, 256, 256, 7] of the track's N poses with another expression [N, D]; with a texture 10."""
-    return mesh_images(model, _place(model, track, expression), camera_of(track), texture)
-
-
-def texture_of(model: FaceModel, clips: Sequence[Clip], frames: int = TEXTURE_FRAMES) -> np.ndarray:
-    """A person's colours on the mesh (`measure_texture`), of at most so many frames spread over the clips."""
-    all_frames = [(clip, t) for clip in clips for t in np.flatnonzero(clip.track.valid)]
-    chosen = [all_frames[i] for i in np.linspace(0, len(all_frames) - 1, min(frames, len(all_frames))).astype(int)]
-
-    def seen() -> Iterator[tuple[np.ndarray, np.ndarray, Camera]]:
-        for clip, t in chosen:
-            track = subset(clip.track, [t])
-            yield clip.frame(t), _place(model, track, track.expression)[0], camera_of(track)
-
-    return measure_texture(model, seen())
-
-
 def hole_of(model: FaceModel, track: FaceTrack) -> np.ndarray:
-    """The union of a clip's holes over its frames as they are, bool [256, 256]: what is measured (spec 10)."""
+    """The union of a clip's holes over its frames as they are, bool [256, 256] (docs/paper.md, Protocol)."""
     union = np.zeros((SIZE, SIZE), bool)
     for start in range(0, len(track.valid), _CHUNK * _HOLE_STEP):
         part = subset(track, slice(start, start + _CHUNK * _HOLE_STEP, _HOLE_STEP))
-        union |= face_mask(model, _place(model, part, part.expression), camera_of(part)).any(0)
+        union |= face_mask(model, place_track(model, part, part.expression), camera_of(part)).any(0)
     return union_hole(union[None])
 
 
@@ -173,14 +184,3 @@ def soften(hole: np.ndarray) -> np.ndarray:
     full = hole.astype(np.uint8) * 255
     mean = cv2.blur(full, (2 * FEATHER + 1, 2 * FEATHER + 1), borderType=cv2.BORDER_CONSTANT).astype(np.uint16)
     return np.maximum(full, np.minimum(2 * mean, 254)).astype(np.uint8)[..., None]  # 255 is the hole alone
-
-
-def ppg_windows(ppg: np.ndarray) -> np.ndarray:
-    """PPG [N, A] to the windows around each frame, [N, PPG_FRAMES, A], a view; the ends repeat their frame."""
-    reach = PPG_FRAMES // 2
-    padded = np.pad(ppg, ((reach, reach), (0, 0)), mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(padded, PPG_FRAMES, axis=0).swapaxes(1, 2)
-
-
-def _place(model: FaceModel, track: FaceTrack, expression: np.ndarray) -> np.ndarray:
-    return place(model, track.identity, expression, track.rotation, track.translation, track.gaze)
