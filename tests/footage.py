@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from random_params import random_weights
 
-from vast_jax.avatar import Avatar
 from vast_jax.data.clips import Clip, encode_jpeg
 from vast_jax.face.model import landmarks, load_face_model
 from vast_jax.face.rasterise import camera_of, place, project
+from vast_jax.generation.avatar import TrainedAvatar
 from vast_jax.models.renderer import Renderer
 from vast_jax.parts import renderer_data
 from vast_jax.types import FaceTrack
@@ -43,9 +43,9 @@ def made_up_clip(name: str = "grid/s1/abc", frames: int = 6, seed: int = 0, shif
     return Clip(name, "s1", "", track, speech, True, ppg, ACOUSTIC.hash, [encode_jpeg(image) for image in pictures])
 
 
-def made_up_avatar(clips, region: int = 176, **changes) -> Avatar:
+def made_up_avatar(clips, region: int = 176, **changes) -> TrainedAvatar:
     model, renderer = load_face_model(), Renderer((4, 4, 8), 4, textured=True)
     params = random_weights(renderer, *(jnp.zeros((1, 1, 16, 16, c)) for c in (10, 3, 1)), jnp.zeros((1, 1, 9, 41)))
     texture = renderer_data.texture_of_clips(model, clips)
-    actor = Avatar.of(renderer, params["params"], clips, model, region, composite=True, texture=texture)
+    actor = TrainedAvatar.of(renderer, params["params"], clips, model, region, composite=True, texture=texture)
     return dataclasses.replace(actor, **changes)

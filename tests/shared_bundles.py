@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from footage import made_up_avatar, made_up_clip
 
-from vast_jax.prompt import Prompt, save_style
+from vast_jax.generation.avatar_bundle import save_avatar
+from vast_jax.generation.prompt import Prompt, save_style
 from vast_jax.share.about import shipped_models
 from vast_jax.share.packing import pack
 
@@ -16,7 +17,7 @@ HERE = shipped_models()
 def made_up_export(folder: Path, frames: int = 4) -> Path:
     """An avatar as training leaves it."""
     clip = dataclasses.replace(made_up_clip(frames=frames), ppg_hash=HERE["acoustic_model"])
-    made_up_avatar([clip]).save(folder, figures={"l1": 1.5})
+    save_avatar(made_up_avatar([clip]), folder, figures={"l1": 1.5})
     return folder
 
 

@@ -12,9 +12,9 @@ from vast_jax import media
 from vast_jax.animation.curves import Curves
 from vast_jax.animation.live_link import write_csv
 from vast_jax.face.model import load_face_model
-from vast_jax.generate import Models, Performance
-from vast_jax.head_avatar import HeadAvatar
-from vast_jax.infer import Args, _movement, infer, main
+from vast_jax.generation.head_avatar import HeadAvatar
+from vast_jax.generation.performance import Performance
+from vast_jax.infer import Args, infer, main
 from vast_jax.types import UserError
 
 
@@ -107,7 +107,7 @@ def test_a_performance_that_cannot_be_read_leaves_nothing(tmp_path, monkeypatch,
 def test_a_trained_avatar_moves_its_head_as_its_template_does():
     model, clip = load_face_model(), made_up_clip(frames=3, shift=20.0)
     expression = np.zeros((5, len(model.expression_names)), np.float32)
-    identity, moving = _movement(Models(model, None, None), made_up_avatar([clip]), Performance(expression, None))
+    identity, moving = made_up_avatar([clip]).movement(Performance(expression, None))
     assert (identity == clip.track.identity).all()
     np.testing.assert_allclose(moving.translation[:, 0], [-10, 0, 10, 0, -10], atol=1e-4)  # forth and back
 

@@ -13,9 +13,9 @@ import pytest
 import soundfile
 from shared_bundles import made_up_export, made_up_style, packed
 
-from vast_jax import avatar
 from vast_jax.face.model import load_face_model
 from vast_jax.files import sha256
+from vast_jax.generation import avatar_bundle
 from vast_jax.infer import Args, infer
 from vast_jax.share.__main__ import main
 from vast_jax.share.fetching import fetch
@@ -260,4 +260,4 @@ def test_a_stranger_makes_the_same_video_bit_for_bit(site, here, tmp_path, monke
     infer(Args(speech=speech, prompt=theirs, avatar=packed_, out=tmp_path / "packed.mp4", quiet=True))
     assert (tmp_path / "own.mp4").read_bytes() == (tmp_path / "theirs.mp4").read_bytes()
     assert (tmp_path / "own.mp4").read_bytes() == (tmp_path / "packed.mp4").read_bytes()
-    assert avatar.load_avatar(packed_, load_face_model(), here.acoustic).person == "s1"
+    assert avatar_bundle.load_avatar(packed_, load_face_model(), here.acoustic).person == "s1"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from shared_bundles import made_up_export, made_up_style
 
-from vast_jax import prompt
+from vast_jax.generation import prompt
 from vast_jax.share import fuzz as fuzzing
 from vast_jax.share.damage import Trap, damaged
 from vast_jax.share.fuzz import Fuzzer

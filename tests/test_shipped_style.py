@@ -6,12 +6,12 @@ import pytest
 from vast_jax import media
 from vast_jax.audio import SAMPLE_RATE, video_frames
 from vast_jax.evaluation.control_figures import CLOSED, closing_spans, closings
-from vast_jax.generate import load_models, perform, style_of
+from vast_jax.generation.generate import load_models, perform, style_of
+from vast_jax.generation.prompt import read_prompt
 from vast_jax.infer import DEMO_SPEECH, DEMO_STYLE
 from vast_jax.metrics.expression import correlation, mesh_lip_aperture
 from vast_jax.metrics.expressiveness import blinks_a_minute, parameter_groups
 from vast_jax.models.style_model import SHIPPED
-from vast_jax.prompt import read_prompt
 
 
 @pytest.fixture(scope="module", params=sorted(SHIPPED))

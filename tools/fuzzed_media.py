@@ -11,8 +11,8 @@ import numpy as np
 
 from vast_jax import media
 from vast_jax.face.model import load_face_model
-from vast_jax.generate import Performance
-from vast_jax.head_avatar import HeadAvatar
+from vast_jax.generation.head_avatar import HeadAvatar
+from vast_jax.generation.performance import Performance
 
 SECONDS = 1.2
 _VIDEO = {  # suffix: codecs

@@ -17,8 +17,8 @@ from vast_jax.face.model import load_face_model
 from vast_jax.face.rasterise import rotation_matrix
 from vast_jax.face.tracking import track_video
 from vast_jax.files import atomic_path
+from vast_jax.generation.prompt import read_prompt, save_style
 from vast_jax.models.recogniser import load_acoustic
-from vast_jax.prompt import read_prompt, save_style
 
 ASSETS = Path(__file__).parent.parent / "vast_jax" / "assets"
 

@@ -13,11 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 
-from vast_jax import audio, cli, generate, media
-from vast_jax.head_avatar import HeadAvatar
+from vast_jax import audio, cli, media
+from vast_jax.generation import generate
+from vast_jax.generation.head_avatar import HeadAvatar
+from vast_jax.generation.performance import Performance
+from vast_jax.generation.prompt import read_prompt
 from vast_jax.infer import DEMO_SPEECH
 from vast_jax.metrics.expression import mean_activation, mesh_lip_aperture
-from vast_jax.prompt import read_prompt
 from vast_jax.types import UserError
 
 FRAMES, SIZE = 7, 256
@@ -59,7 +61,7 @@ def main() -> None:
         performance = generate.perform(models, speech, count, prompt, arguments.seed)
         rest = models.style.constants["mean"]
         lively = np.abs(prompt.expression - rest).sum(-1).argmax()
-        likeness = generate.Performance(prompt.expression[[lively]], performance.ppg[:1])
+        likeness = Performance(prompt.expression[[lively]], performance.ppg[:1])
         pictures = [next(iter(head.frames(likeness)))]
         frames = list(head.frames(performance))
         pictures += [frames[int(at)] for at in shown]

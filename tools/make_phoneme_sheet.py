@@ -16,9 +16,9 @@ from PIL import Image
 
 from vast_jax import cli
 from vast_jax.audio import PHONES
-from vast_jax.avatar import load_avatar
 from vast_jax.data.pipeline import spread
 from vast_jax.face.model import load_face_model
+from vast_jax.generation.avatar_bundle import load_avatar
 from vast_jax.models.recogniser import load_acoustic
 from vast_jax.parts.renderer_data import footage
 from vast_jax.reporting import image_grid

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from vast_jax import audio, cli, generate, media
+from vast_jax import audio, cli, media
+from vast_jax.generation import generate
+from vast_jax.generation.prompt import read_prompt
 from vast_jax.infer import DEMO_SPEECH, DEMO_STYLE
 from vast_jax.metrics.expression import mean_activation, mesh_lip_aperture
-from vast_jax.prompt import read_prompt
 from vast_jax.reporting import plot_curves
 
 SILENCE = 6  # seconds

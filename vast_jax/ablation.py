@@ -20,7 +20,7 @@ from vast_jax.caching import use_compilation_cache
 from vast_jax.evaluation import planning
 from vast_jax.face.model import load_face_model
 from vast_jax.files import atomic_path
-from vast_jax.generate import Models
+from vast_jax.generation.performance import Models
 from vast_jax.models.recogniser import load_acoustic
 from vast_jax.models.style_model import load_style_model
 from vast_jax.parts.style import StylePart

@@ -20,17 +20,18 @@ import jax
 import numpy as np
 
 from vast_jax import __version__, audio, cli, media
-from vast_jax.avatar import load_avatar
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.clip_fit import fit_clip
 from vast_jax.face.landmarks import CROP, Landmarker
 from vast_jax.face.mesh_image import mesh_images
 from vast_jax.face.rasterise import Camera, camera_of, place
 from vast_jax.face.tracking import FOCAL
-from vast_jax.generate import Models, load_models, perform
-from vast_jax.head_avatar import HeadAvatar
+from vast_jax.generation.avatar_bundle import load_avatar
+from vast_jax.generation.generate import load_models, perform
+from vast_jax.generation.head_avatar import HeadAvatar
+from vast_jax.generation.performance import Models
+from vast_jax.generation.prompt import Prompt, read_prompt
 from vast_jax.media import FPS
-from vast_jax.prompt import Prompt, read_prompt
 
 SHORT, LONG, HOUR = 10 * FPS, 60 * FPS, 3600 * FPS  # frames of speech
 FACE_FRAMES = 3 * FPS  # frames of the stages that see or draw a face

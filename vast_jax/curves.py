@@ -39,7 +39,7 @@ class Args:
 def export(args: Args) -> None:
     """Tracks and writes. UserError for bad input, before anything is written."""
     from vast_jax.face.tracking import track_video  # MediaPipe and JAX are slow to import
-    from vast_jax.prompt import STYLE_SUFFIX, load_style
+    from vast_jax.generation.prompt import STYLE_SUFFIX, load_style
 
     cli.check_output(args.out, (".csv", ".glb"), args.force)
     rate, model, identity = frame_rate(args.fps), load_face_model(), None

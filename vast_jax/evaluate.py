@@ -28,7 +28,8 @@ from vast_jax.evaluation.summary import remarks as remarks_on
 from vast_jax.face.model import load_face_model
 from vast_jax.face.tracking import recipe
 from vast_jax.files import atomic_path, check_writable, sha256
-from vast_jax.generate import Models, load_models
+from vast_jax.generation.generate import load_models
+from vast_jax.generation.performance import Models
 from vast_jax.metrics.inception import load_inception
 from vast_jax.metrics.lip_reading import load_lip_reader, require_jiwer
 from vast_jax.metrics.perceptual import load_lpips

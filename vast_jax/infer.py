@@ -17,20 +17,20 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from vast_jax import __version__, avatar, cli, media, reach, styles
+from vast_jax import __version__, cli, media
 from vast_jax.animation import curves, export
 from vast_jax.animation.live_link import read_csv
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
 from vast_jax.caching import use_compilation_cache
 from vast_jax.face.following import check_choice
-from vast_jax.generate import Avatar, Models, Performance, load_models, loop, perform, style_of
-from vast_jax.head_avatar import HeadAvatar
-from vast_jax.prompt import read_prompt, save_style
+from vast_jax.generation import avatar_bundle, footage_range, style_mix
+from vast_jax.generation.generate import load_models, perform, style_of
+from vast_jax.generation.head_avatar import HeadAvatar
+from vast_jax.generation.performance import Avatar, Models, Performance
+from vast_jax.generation.prompt import DEMO_STYLE, read_prompt, save_style
 from vast_jax.types import UserError
 
-_ASSETS = resources.files("vast_jax") / "assets"
-DEMO_SPEECH = Path(str(_ASSETS / "demo_speech.flac"))
-DEMO_STYLE = Path(str(_ASSETS / "demo.style"))
+DEMO_SPEECH = Path(str(resources.files("vast_jax") / "assets" / "demo_speech.flac"))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Args:
     """of the movement that speech makes: lips, jaw, cheeks"""
     face_gain: float = 1.0
     """of all other movement: brows, lids, nose"""
-    beyond: float = reach.BEYOND
+    beyond: float = footage_range.BEYOND
     """how far an expression may leave what a trained avatar's footage shows, of 1; inf: as far as it likes"""
     temperature: float = 1.0
     """how unusual a style drawn from the prior may be"""
@@ -122,7 +122,7 @@ def infer(args: Args) -> None:
 
     models = load_models(args.style_model, args.acoustic_model, args.face_model)
     if args.avatar:
-        actor = avatar.load_avatar(args.avatar, models.face, models.acoustic)
+        actor = avatar_bundle.load_avatar(args.avatar, models.face, models.acoustic)
         if args.template:
             actor = actor.with_template(args.template, face=args.face)
     else:
@@ -137,16 +137,16 @@ def infer(args: Args) -> None:
     try:
         ready = pool.submit(_show_once, models, actor)
         if args.performance:
-            performance = _play(args, models, actor, n_frames, say)
+            actor, performance = _play(args, models, actor, n_frames, say)
             n_frames = len(performance.expression)
         else:
             performance = _speak(args, models, actor, wanted, n_frames, say)
         ready.result()
     finally:
         pool.shutdown(wait=False)  # whoever presses Ctrl-C does not wait for what it compiles
-    performance = _within_reach(args, models, actor, performance, say)
+    performance = _within_range(args, models, actor, performance, say)
     if args.save_curves or args.save_gltf:
-        identity, moving = _movement(models, actor, performance)
+        identity, moving = actor.movement(performance)
         moving = curves.resample(moving, rate)
         for path in filter(None, (args.save_curves, args.save_gltf)):
             export.save(path, models.face, moving, identity, generated=True)
@@ -171,22 +171,22 @@ def _show_once(models: Models, actor: Avatar) -> None:
         pass
 
 
-def _wanted(args: Args) -> list[styles.Moment]:
+def _wanted(args: Args) -> list[style_mix.Moment]:
     """The styles that the options name, each with the moment from which it holds."""
     if args.schedule:
-        return styles.parse_schedule(args.schedule)
-    parts = [styles.parse_part(text) for text in args.style] or [styles.Part(str(args.prompt or DEMO_STYLE), 1.0)]
-    return [styles.Moment(0.0, tuple(parts))]
+        return style_mix.parse_schedule(args.schedule)
+    parts = [style_mix.parse_part(text) for text in args.style] or [style_mix.Part(str(args.prompt or DEMO_STYLE), 1.0)]
+    return [style_mix.Moment(0.0, tuple(parts))]
 
 
 def _speak(
-    args: Args, models: Models, actor: Avatar, wanted: Sequence[styles.Moment], n_frames: int, say: Callable
+    args: Args, models: Models, actor: Avatar, wanted: Sequence[style_mix.Moment], n_frames: int, say: Callable
 ) -> Performance:
     """The speech in the wanted styles."""
 
     @functools.cache
     def encode(source: str) -> np.ndarray:
-        if source == styles.PRIOR:
+        if source == style_mix.PRIOR:
             say(f"style   drawn from the prior, seed {args.seed}")
             return models.style.draw(args.seed, args.temperature)
         prompt = read_prompt(source, models.face, models.acoustic, args.face)
@@ -196,8 +196,8 @@ def _speak(
         say(f"style   {Path(source).name}: {len(prompt.expression) / media.FPS:.1f} s, {sound} speech")
         return style_of(models, prompt)
 
-    neutral = _own_style(models, actor) if args.intensity != 1 else np.zeros(models.style.module.width_of_style)
-    style = styles.resolve(wanted, encode, neutral, args.intensity, n_frames)
+    neutral = actor.own_style(models) if args.intensity != 1 else np.zeros(models.style.module.width_of_style)
+    style = style_mix.resolve(wanted, encode, neutral, args.intensity, n_frames)
     licence = str(models.style.card.get("licence", ""))
     if licence.startswith("research only"):
         say(f"note    the style weights are for {licence}")
@@ -205,16 +205,8 @@ def _speak(
     return perform(models, speech, n_frames, style, args.seed, (args.lips_gain, args.face_gain))
 
 
-def _own_style(models: Models, actor: Avatar) -> np.ndarray:
-    """How the avatar speaks in its own footage; the built-in head has that of the demo, which is neutral."""
-    if isinstance(actor, HeadAvatar):
-        return style_of(models, read_prompt(DEMO_STYLE, models.face, models.acoustic))
-    clip = actor.template
-    return models.style.encode(clip.track.expression, clip.ppg, clip.has_speech)
-
-
-def _play(args: Args, models: Models, actor: Avatar, n_frames: int, say: Callable) -> Performance:
-    """The curves of a file; as long as the speech, `n_frames`, where there is any."""
+def _play(args: Args, models: Models, actor: Avatar, n_frames: int, say: Callable) -> tuple[Avatar, Performance]:
+    """The avatar, and what it does by the curves of a file; as long as the speech, `n_frames`, where there is any."""
     played = read_csv(args.performance, models.face, args.performance_fps, lambda line: say(f"note    {line}"))
     length = len(played.expression)
     say(f"curves  {args.performance.name}: {length / media.FPS:.2f} s -> {length} frames")
@@ -224,34 +216,17 @@ def _play(args: Args, models: Models, actor: Avatar, n_frames: int, say: Callabl
             say(f"note    curves {'cut' if n_frames < length else 'held at their last row'} to the speech's length")
         played = curves.fit_length(played, n_frames)
         ppg = models.acoustic(fit(media.read_speech(args.speech, SAMPLE_RATE), n_frames), n_frames)
-    if isinstance(actor, HeadAvatar) and (played.rotation.any() or played.gaze.any()):
-        actor.motion = {name: getattr(played, name) for name in ("rotation", "translation", "gaze")}
-    return Performance(played.expression, ppg)
+    return actor.moving_as(played), Performance(played.expression, ppg)
 
 
-def _within_reach(args: Args, models: Models, actor: Avatar, performance: Performance, say: Callable) -> Performance:
+def _within_range(args: Args, models: Models, actor: Avatar, performance: Performance, say: Callable) -> Performance:
     """The performance, drawn back where it leaves what the avatar's footage shows."""
-    range_ = getattr(actor, "reach", None)
+    range_ = actor.footage_range
     if range_ is None:
         return performance
-    if leaves := reach.leaving(performance.expression, range_, models.face.expression_names):
+    if leaves := footage_range.leaving(performance.expression, range_, models.face.expression_names):
         say(f"range   {leaves}" + ("" if np.isinf(args.beyond) else f"; drawn back to {args.beyond:g} (--beyond)"))
-    return performance._replace(expression=reach.soften(performance.expression, range_, args.beyond))
-
-
-def _movement(models: Models, actor: Avatar, performance: Performance) -> tuple[np.ndarray, curves.Curves]:
-    """The identity [I] and all the curves that are shown at 25 fps: head and gaze are the template's."""
-    if isinstance(actor, HeadAvatar):
-        identity, pose = np.zeros(len(models.face.identity_basis), np.float32), actor.motion
-    else:
-        track = actor.template.track
-        identity, pose = (
-            track.identity,
-            track._asdict() | {"translation": track.translation - track.translation.mean(0)},
-        )
-    at = loop(len(pose["rotation"]), len(performance.expression))
-    shown = (pose[name][at] for name in ("rotation", "translation", "gaze"))
-    return identity, curves.Curves.of(performance.expression, *shown)
+    return performance._replace(expression=footage_range.soften(performance.expression, range_, args.beyond))
 
 
 def _check_outputs(args: Args) -> None:

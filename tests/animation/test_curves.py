@@ -11,7 +11,7 @@ from vast_jax.animation import arkit
 from vast_jax.animation.curves import Curves, fit_length, frame_rate, resample
 from vast_jax.animation.live_link import read_csv, timecode, write_csv
 from vast_jax.face.model import landmarks, load_face_model, vertices
-from vast_jax.prompt import Prompt, save_style
+from vast_jax.generation.prompt import Prompt, save_style
 from vast_jax.types import UserError
 
 # The header of recordings of Apple's iPhones by Live Link Face, which strict readers compare by position.

@@ -17,8 +17,8 @@ from vast_jax.face.mouth_crop import LIP_CORNERS
 from vast_jax.metrics import sync, sync_assessment
 from vast_jax.parts import syncnet_data
 from vast_jax.parts.syncnet import SyncNetPart
+from vast_jax.training import loop
 from vast_jax.training.config import read_config
-from vast_jax.training.loop import loop
 from vast_jax.types import FaceTrack, UserError
 
 TINY = SyncNetPart(

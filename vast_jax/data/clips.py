@@ -18,6 +18,7 @@ from vast_jax.types import FaceTrack, UserError
 JPEG_QUALITY = 95
 LARGEST_SIDE = 4096  # pixels
 _LARGEST = 1 << 36  # bytes: pictures are read one by one, and an hour of footage has gigabytes of them
+_OPEN_CORPORA = ("grid/",)  # whose licence (CC-BY 4.0) lets weights be used for anything
 _ARRAYS, _PICTURES = "clip.npz", "frames.bin"
 
 
@@ -162,3 +163,10 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], source: Path) -> None:
         fits &= most is None or bool((np.abs(array) <= most).all())
     if not fits:
         raise UserError(f"{source} holds no clip of this version of vast_jax: copy it again, or make it again")
+
+
+def origin_of(clips: Sequence[Clip], otherwise: str) -> dict[str, str]:
+    """What a card says of weights that clips taught: "data", their folders, and "licence"; `otherwise` if not open."""
+    free = all(clip.name.startswith(_OPEN_CORPORA) for clip in clips)
+    folders = sorted({clip.name.rpartition("/")[0] for clip in clips})
+    return {"data": ", ".join(folders), "licence": "CC-BY-4.0 (GRID corpus)" if free else otherwise}

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vast_jax import styles
 from vast_jax.audio import runs
 from vast_jax.data.clips import Clip
 from vast_jax.evaluation.style_figures import Outcome, Say, apart
 from vast_jax.face.model import FaceModel
+from vast_jax.generation import style_mix
 from vast_jax.metrics.expression import mesh_lip_aperture, metric_coordinates
 from vast_jax.models.closing import BILABIAL
 
@@ -58,14 +58,14 @@ def controls(face: FaceModel, style, own: Clip, prompts: Sequence[Clip], speeche
     calm, previous = speak(neutral), None
     for i, (prompt, vector) in enumerate(zip(prompts, vectors, strict=True)):
         spoken = {0.0: calm}
-        spoken |= {at: speak(styles.strengthen(vector, neutral, at)) for at in INTENSITIES if at}
+        spoken |= {at: speak(style_mix.strengthen(vector, neutral, at)) for at in INTENSITIES if at}
         reached = {at: distances(calm, x) for at, x in spoken.items()}  # [speeches] each
         grows.append((np.diff(list(reached.values()), axis=0) > 0).all(0))
         for intensity, x in spoken.items():
             closed[intensity].append(gaps(x) < CLOSED)
         full = spoken[1.0]
         if previous is not None:
-            half = speak(styles.mix([vectors[i - 1], vector], [0.5, 0.5]))
+            half = speak(style_mix.mix([vectors[i - 1], vector], [0.5, 0.5]))
             whole = distances(previous, full)
             between.append((distances(previous, half) < whole) & (distances(half, full) < whole))
         previous = full

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from vast_jax import media
-from vast_jax.avatar import load_avatar
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import open_clips, spread
 from vast_jax.evaluation import control_figures, held_out, page, style_figures
 from vast_jax.evaluation.measuring import REAL
 from vast_jax.evaluation.style_figures import Outcome, Say
 from vast_jax.files import sha256
-from vast_jax.generate import Models
+from vast_jax.generation.avatar_bundle import load_avatar
+from vast_jax.generation.performance import Models
 from vast_jax.metrics.style_space import plot_points, tsne
 from vast_jax.types import UserError
 from vast_jax.weights.unpacking import opened

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import avatar, losses, reach
+from vast_jax import losses
 from vast_jax.data import pipeline
 from vast_jax.face.model import load_face_model
+from vast_jax.generation import avatar, avatar_bundle, footage_range
 from vast_jax.models.discriminator import Discriminator
 from vast_jax.models.renderer import REDUCTION, Renderer, composite, conditions
 from vast_jax.models.vgg import VGG16, load_vgg16
@@ -111,14 +112,18 @@ class RendererPart:
     def start_from(self) -> Path | None:
         """The shipped weights, if training shall begin with them and they have this size."""
         config = json.loads(_SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["config"]
-        return _SHIPPED if self.start == "shipped" and avatar.renderer_of(config) == self.module() else None
+        return _SHIPPED if self.start == "shipped" and avatar_bundle.renderer_of(config) == self.module() else None
 
     def constants(self, data_dir: str | os.PathLike) -> dict[str, np.ndarray]:
         """Of the person's training clips: mean_expression [D], the report's control; reach [2, D]; texture."""
         clips = footage(data_dir, "train", self.person, self.face_model)
         expression = np.concatenate([clip.track.expression[clip.track.valid] for clip in clips])
         texture = {"texture": self._texture(data_dir)} if self.textured else {}
-        return {"mean_expression": expression.mean(0).astype(np.float32), "reach": reach.measure(expression), **texture}
+        return {
+            "mean_expression": expression.mean(0).astype(np.float32),
+            "reach": footage_range.measure(expression),
+            **texture,
+        }
 
     def preflight(self, data_dir: str | os.PathLike, out_dir: str | os.PathLike) -> list[str]:
         """Looks at the footage before training: see `renderer_preflight.preflight`."""
@@ -241,14 +246,14 @@ class RendererPart:
 
     def export(self, params, constants, directory, data_dir, figures) -> None:
         """Writes the avatar bundle, ready for `infer.py --avatar`."""
-        self._avatar(params, constants, data_dir).save(directory, constants, figures)
+        avatar_bundle.save_avatar(self._avatar(params, constants, data_dir), directory, constants, figures)
 
     def _texture(self, data_dir: str | os.PathLike) -> np.ndarray | None:
         return texture_of(os.fspath(data_dir), self.person, self.face_model) if self.textured else None
 
-    def _avatar(self, params, constants, data_dir) -> avatar.Avatar:
+    def _avatar(self, params, constants, data_dir) -> avatar.TrainedAvatar:
         clips = footage(data_dir, "train", self.person, self.face_model)
-        return avatar.Avatar.of(
+        return avatar.TrainedAvatar.of(
             self.module(),
             params["renderer"],
             clips,
@@ -256,7 +261,7 @@ class RendererPart:
             region=self.region,
             composite=self.composite,
             texture=constants.get("texture"),
-            reach=constants.get("reach"),
+            footage_range=constants.get("reach"),
         )
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from vast_jax import media
 from vast_jax.audio import SAMPLE_RATE
-from vast_jax.avatar import Avatar, shorten
 from vast_jax.data.clips import Clip
 from vast_jax.face.mesh_image import draw_mesh
+from vast_jax.generation.avatar import TrainedAvatar, shorten
 from vast_jax.metrics.image import psnr, ssim
 from vast_jax.reporting import image_grid, save_png
 from vast_jax.types import subset
@@ -17,7 +17,7 @@ from vast_jax.types import subset
 CLIPS, FRAMES, COLUMNS = 3, 50, 8  # clips looked at, frames of each, pictures of each
 
 
-def report(avatar: Avatar, clips: Sequence[Clip], mean_expression: np.ndarray, out_dir) -> dict[str, float]:
+def report(avatar: TrainedAvatar, clips: Sequence[Clip], mean_expression: np.ndarray, out_dir) -> dict[str, float]:
     """Renders clips with their tracked expression, and as a control with the mean expression [D].
 
     Writes <clip>.png: rows real, mesh, eroded background, generated, generated from the mean expression; and

@@ -13,6 +13,7 @@ import optax
 
 from vast_jax import losses
 from vast_jax.data import pipeline
+from vast_jax.data.clips import origin_of
 from vast_jax.face.model import FaceModel, load_face_model, split_by_mouth_offset
 from vast_jax.models.expression_decoder import Chances
 from vast_jax.models.style_model import StyleModel, load_style_model
@@ -24,8 +25,6 @@ from vast_jax.types import Array, Batch, Part, UserError
 from vast_jax.weights import exports
 
 __all__ = ["StyleModel", "StylePart", "load_style_model"]
-
-_OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,14 +260,11 @@ class StylePart:
         model = StyleModel(module, params["style"], constants)
         constants = {**constants, **style_constants.spread_of_styles(model, clips, shares(clips, self.grid_share))}
         names = [field.name for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
-        free = all(clip.name.startswith(_OPEN_CLIP_PREFIXES) for clip in clips)
-        card = dict(
+        card = origin_of(clips, "research only: some training clips are research-only") | dict(
             part="style",
             config={name: getattr(module, name) for name in names},
             face_model=clips[0].track.face_model,
             acoustic_model=clips[0].ppg_hash,
-            data=", ".join(sorted({clip.name.rpartition("/")[0] for clip in clips})),
-            licence="CC-BY-4.0 (GRID corpus)" if free else "research only: some training clips are research-only",
             figures=figures,
         )
         exports.export(directory, "style", {"style": params["style"], "constants": constants}, card)

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from vast_jax import avatar
 from vast_jax.errors import UserError
-from vast_jax.prompt import load_style, save_style
+from vast_jax.generation import avatar_bundle
+from vast_jax.generation.prompt import load_style, save_style
 from vast_jax.share.about import about, lines
 from vast_jax.share.damage import Files, damaged
 from vast_jax.share.packing import pack
@@ -117,7 +117,7 @@ class Fuzzer:
         if self.kind == PROMPT:
             return load_style(bundle.main)
         if self.kind == AVATAR:
-            actor = avatar.load_avatar(bundle.folder, self.here.face, self.here.acoustic)
+            actor = avatar_bundle.load_avatar(bundle.folder, self.here.face, self.here.acoustic)
             own = {f.name: getattr(actor, f.name) for f in dataclasses.fields(actor) if f.name != "face_model"}
             return own | {"renderer": repr(actor.renderer)}
         load(bundle, self.here)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vast_jax import avatar
 from vast_jax.data.clips import decode_jpeg
 from vast_jax.errors import UserError
 from vast_jax.face.model import FaceModel, load_face_model
+from vast_jax.generation import avatar_bundle
+from vast_jax.generation.prompt import Prompt, load_style
 from vast_jax.models import lip_reader, style_model, syncnet_model
 from vast_jax.models.recogniser import load_acoustic
 from vast_jax.models.renderer import Renderer
-from vast_jax.prompt import Prompt, load_style
 from vast_jax.share.model_shapes import check_shapes
 from vast_jax.weights import exports
 from vast_jax.weights.bundle import AVATAR, MANIFEST, PROMPT, Bundle, check_manifest, check_names, find
@@ -72,7 +72,7 @@ def load(bundle: Bundle, here: Here) -> Any:
             exports.read_card(bundle.main)
         return _prompt(bundle.main, here)
     if bundle.kind == AVATAR:
-        actor = avatar.load_avatar(bundle.folder, here.face, here.acoustic)
+        actor = avatar_bundle.load_avatar(bundle.folder, here.face, here.acoustic)
         check_shapes(actor.renderer, actor.params, "renderer", bundle.folder)
         for encoded in actor.template.jpegs:
             decode_jpeg(encoded)
@@ -102,7 +102,7 @@ def _renderer_start(path: Path) -> tuple[Renderer, Any]:
     """Weights without anybody's template, from which another renderer may begin."""
     weights, card = exports.load(path)
     config = {name: value for name, value in card["config"].items() if name not in ("region", "composite")}
-    renderer = avatar.renderer_of(config, path)
+    renderer = avatar_bundle.renderer_of(config, path)
     check_shapes(renderer, weights.get("renderer", {}), "renderer", path)
     return renderer, weights
 

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from vast_jax.face.model import load_face_model
-from vast_jax.prompt import Prompt, load_style, read_prompt, save_style
+from vast_jax.generation.prompt import Prompt, load_style, read_prompt, save_style
 from vast_jax.share.packing import pack
 from vast_jax.strict import read_safetensors
 from vast_jax.types import UserError

@@ -1,18 +1,21 @@
 """The built-in avatar: the face model itself, smooth-shaded, so that nobody needs footage to begin."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
 import numpy as np
 from safetensors.numpy import load_file
 
+from vast_jax.animation.curves import Curves
 from vast_jax.face.model import FaceModel
 from vast_jax.face.rasterise import SIZE as CROP
 from vast_jax.face.rasterise import Camera, place
 from vast_jax.face.shading import shade
-from vast_jax.generate import Performance, loop
+from vast_jax.generation.generate import style_of
+from vast_jax.generation.performance import Models, Performance, loop
+from vast_jax.generation.prompt import DEMO_STYLE, read_prompt
 from vast_jax.media import FPS
 
 SIZE = 512  # pixels, width and height
@@ -24,23 +27,41 @@ class HeadAvatar:
     """The mean head, with the small head movement of a real talker (`assets/head_motion.safetensors`)."""
 
     name = "the built-in head"
+    footage_range = None
 
-    def __init__(self, face_model: FaceModel, size: int = SIZE):
+    def __init__(self, face_model: FaceModel, size: int = SIZE, motion: Mapping[str, np.ndarray] | None = None):
         self.model, self.size = face_model, (size, size)
-        self.motion = load_file(resources.files("vast_jax") / "assets" / "head_motion.safetensors")
+        self.identity = np.zeros(len(face_model.identity_basis), np.float32)
+        self.motion = motion or load_file(resources.files("vast_jax") / "assets" / "head_motion.safetensors")
+
+    def own_style(self, models: Models) -> np.ndarray:
+        """That of the demo, which is neutral."""
+        return style_of(models, read_prompt(DEMO_STYLE, models.face, models.acoustic))
+
+    def moving_as(self, curves: Curves) -> "HeadAvatar":
+        """The head as curves move it, or with its own movement where they say nothing of head and gaze."""
+        if not (curves.rotation.any() or curves.gaze.any()):
+            return self
+        motion = {name: getattr(curves, name) for name in ("rotation", "translation", "gaze")}
+        return HeadAvatar(self.model, self.size[0], motion)
+
+    def movement(self, performance: Performance) -> tuple[np.ndarray, Curves]:
+        """The mean identity, and all that is seen."""
+        at = loop(len(self.motion["rotation"]), len(performance.expression))
+        shown = (self.motion[name][at] for name in ("rotation", "translation", "gaze"))
+        return self.identity, Curves.of(performance.expression, *shown)
 
     def frames(self, performance: Performance) -> Iterator[np.ndarray]:
         """Yields T frames, uint8 [size, size, 3], a second's worth of memory at a time."""
         n_frames = len(performance.expression)
         order = loop(len(self.motion["rotation"]), n_frames)
-        identity = np.zeros(len(self.model.identity_basis), np.float32)
         cores = os.cpu_count() or 1
         with ThreadPoolExecutor(cores) as pool:  # shading is compiled code that leaves the interpreter free
             for start in range(0, n_frames, FPS):
                 at = order[start : start + FPS]
                 vertices = place(
                     self.model,
-                    identity,
+                    self.identity,
                     performance.expression[start : start + FPS],
                     self.motion["rotation"][at],
                     self.motion["translation"][at] + np.float32([0, 0, _DISTANCE]),

@@ -13,21 +13,21 @@ def measure(expression: np.ndarray) -> np.ndarray:
     return np.percentile(expression, [_TAIL, 100 - _TAIL], axis=0).astype(np.float32)
 
 
-def soften(expression: np.ndarray, reach: np.ndarray, beyond: float = BEYOND) -> np.ndarray:
+def soften(expression: np.ndarray, range_: np.ndarray, beyond: float = BEYOND) -> np.ndarray:
     """Expression [T, D] kept within the range [2, D] and `beyond` of it: what goes further is drawn back smoothly.
 
     The range itself is left as it is. `beyond` 0 cuts at the range; infinity changes nothing.
     """
     if np.isinf(beyond):
         return expression
-    nearest = np.clip(expression, *reach)
+    nearest = np.clip(expression, *range_)
     excess = expression - nearest
     return (nearest + (beyond * np.tanh(excess / beyond) if beyond > 0 else 0)).astype(np.float32)
 
 
-def leaving(expression: np.ndarray, reach: np.ndarray, names: Sequence[str], much: float = 0.1) -> str | None:
+def leaving(expression: np.ndarray, range_: np.ndarray, names: Sequence[str], much: float = 0.1) -> str | None:
     """How expression [T, D] leaves a range [2, D] by more than `much`, in words; None if it hardly does."""
-    excess = np.abs(expression - np.clip(expression, *reach))
+    excess = np.abs(expression - np.clip(expression, *range_))
     frames = (excess > much).any(1).mean()
     if frames < 0.01:
         return None

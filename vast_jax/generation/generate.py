@@ -4,44 +4,17 @@ speech -> PPG -> (with the prompt's style) expression -> meshes -> frames
 """
 
 import os
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from vast_jax import audio
-from vast_jax.face.model import FaceModel, load_face_model
+from vast_jax.face.model import load_face_model
+from vast_jax.generation.performance import Models, Performance
+from vast_jax.generation.prompt import Prompt
 from vast_jax.models import recogniser
-from vast_jax.models.recogniser import Recogniser
-from vast_jax.models.style_model import StyleModel, load_style_model
-from vast_jax.prompt import Prompt
+from vast_jax.models.style_model import load_style_model
 from vast_jax.types import UserError
 from vast_jax.weights.exports import expect
-
-
-class Models(NamedTuple):
-    """What every avatar shares."""
-
-    face: FaceModel
-    acoustic: Recogniser
-    style: StyleModel
-
-
-class Performance(NamedTuple):
-    """What an avatar is to do (T frames at 25 fps)."""
-
-    expression: np.ndarray  # [T, D] float32
-    ppg: np.ndarray  # [T, 41] float32
-
-
-class Avatar(Protocol):
-    """Somebody who can be shown: the built-in head, or one trained from footage."""
-
-    name: str
-    size: tuple[int, int]  # width and height of the frames, pixels
-
-    def frames(self, performance: Performance) -> Iterator[np.ndarray]:
-        """Yields T frames, uint8 [H, W, 3]."""
 
 
 def load_models(
@@ -72,7 +45,7 @@ def perform(
       models: as from `load_models`.
       speech: mono 16 kHz signal, float32 [n] in [-1, 1].
       n_frames: T, the length of the video.
-      style: a prompt whose style to take, or a style vector [S], or one for each frame [T, S] (`vast_jax.styles`).
+      style: a prompt whose style to take, or a style vector [S], or one for each frame [T, S] (`style_mix`).
       seed: of the decoder's randomness.
       gains: of the deviation from the mean face, for the parameters tied to speech and for the others.
 
@@ -91,11 +64,3 @@ def perform(
 def style_of(models: Models, prompt: Prompt) -> np.ndarray:
     """The style vector [S] of a prompt."""
     return models.style.encode(prompt.expression, prompt.ppg, prompt.has_speech)
-
-
-def loop(n_template: int, n_frames: int) -> np.ndarray:
-    """Indices [n_frames] that play a template forth and back for as long as needed: no jump at the turns."""
-    if n_template == 1:
-        return np.zeros(n_frames, int)
-    phase = np.arange(n_frames) % (2 * n_template - 2)
-    return np.minimum(phase, 2 * n_template - 2 - phase)

@@ -8,10 +8,12 @@ import pytest
 from footage import ACOUSTIC, made_up_avatar, made_up_clip
 
 from vast_jax.audio import ppg_windows
-from vast_jax.avatar import _moved, load_avatar, shorten
 from vast_jax.data.clips import encode_jpeg
 from vast_jax.face.eroded_background import FEATHER, Window, envelope_of, views
 from vast_jax.face.mesh_image import draw_mesh
+from vast_jax.generation.avatar import shorten
+from vast_jax.generation.avatar_bundle import load_avatar, save_avatar
+from vast_jax.generation.frame_renderer import _moved
 from vast_jax.models.renderer import REDUCTION, composite, conditions
 from vast_jax.types import UserError, subset
 
@@ -120,7 +122,7 @@ def test_a_performance_of_any_length_loops_the_template(actor, clip):
 
 
 def test_a_bundle_comes_back(actor, clip, tmp_path):
-    actor.save(tmp_path / "a", {"mean_expression": np.zeros(3, np.float32)}, {"l1": 1.0})
+    save_avatar(actor, tmp_path / "a", {"mean_expression": np.zeros(3, np.float32)}, {"l1": 1.0})
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
         "manifest.json",
         "renderer.json",
@@ -139,7 +141,7 @@ def test_a_bundle_comes_back(actor, clip, tmp_path):
 def test_what_does_not_fit_is_said(actor, tmp_path):
     with pytest.raises(UserError, match="no such avatar"):
         load_avatar(tmp_path / "none", actor.face_model, ACOUSTIC)
-    actor.save(tmp_path / "a")
+    save_avatar(actor, tmp_path / "a")
     with pytest.raises(UserError, match="another face model"):
         load_avatar(tmp_path / "a", SimpleNamespace(hash="other"), ACOUSTIC)
     with pytest.raises(UserError, match="another acoustic model"):
@@ -166,7 +168,7 @@ def as_before_manifests(folder, changes):
 
 
 def test_every_file_of_a_bundle_is_covered_and_older_bundles_load(actor, clip, tmp_path):
-    actor.save(tmp_path / "a")
+    save_avatar(actor, tmp_path / "a")
     for name in ("template/frames.bin", "template/clip.npz", "renderer.json", "renderer.safetensors"):
         path = tmp_path / "a" / name
         whole = path.read_bytes()
@@ -197,7 +199,7 @@ def test_every_file_of_a_bundle_is_covered_and_older_bundles_load(actor, clip, t
     ],
 )
 def test_a_card_cannot_ask_for_what_no_avatar_has(actor, tmp_path, changes, said):
-    actor.save(tmp_path / "a")
+    save_avatar(actor, tmp_path / "a")
     config = json.loads((tmp_path / "a" / "renderer.json").read_text())["config"]
     as_before_manifests(tmp_path / "a", {"config": config | changes})
     with pytest.raises(UserError, match=said):
@@ -209,7 +211,7 @@ def test_a_template_that_is_not_the_faces_is_refused(actor, clip, tmp_path):
     wide = dataclasses.replace(clip, jpegs=[encode_jpeg(np.zeros((16, 16, 3), np.uint8))] * len(clip))
     for template, said in ((dataclasses.replace(clip, track=behind), "no camera"), (wide, "256 pixels")):
         folder = tmp_path / said.replace(" ", "")
-        dataclasses.replace(actor, template=template).save(folder)
+        save_avatar(dataclasses.replace(actor, template=template), folder)
         with pytest.raises(UserError, match=said):
             load_avatar(folder, actor.face_model, ACOUSTIC)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vast_jax.generate import loop
+from vast_jax.generation.performance import loop
 
 
 @pytest.mark.parametrize("n_template", [1, 2, 3, 75])

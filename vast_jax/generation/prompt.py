@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from vast_jax.weights.bundle import check_manifest, find, read_manifest
 from vast_jax.weights.unpacking import opened
 
 STYLE_SUFFIX = ".style"
+DEMO_STYLE = Path(str(resources.files("vast_jax") / "assets" / "demo.style"))
 _FORMAT = "vast_jax style 1"
 _ARRAYS = ("expression", "ppg")
 _LARGEST, _WIDEST = 1 << 26, 4096  # bytes, 2.5 h; expression parameters
