@@ -1,9 +1,10 @@
 """The acoustic model that streams and begins from Whisper tiny.
 
-    python tools/make_speech.py --voices kokoro-js-1.2.1.tgz --dictionary cmudict.dict --out speech/kokoro --hours 3
+    python -m vast_jax.label.synthetic_speech --voices kokoro-js-1.2.1.tgz --dictionary cmudict.dict \
+        --out speech/kokoro --hours 3
     python -m vast_jax.label speech/kokoro --out LABELS/kokoro
     python -m vast_jax.label SPEECH... --transcripts FILE... --whisper MODEL --out LABELS/real
-    python tools/whisper_start.py WHISPER_TINY --labels LABELS --out START
+    python -m vast_jax.parts.acoustic_start WHISPER_TINY --labels LABELS --out START
     python train.py configs/acoustic.py --data LABELS --workdir RUN --init-from START --part.teacher START/teacher
 
 It looks 183 ms ahead and has 7.6 million parameters, 7.7 MB in int8. Its four layers learn the labels, and to say what

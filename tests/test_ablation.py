@@ -7,7 +7,7 @@ from talkers import talker
 
 from vast_jax import ablation
 from vast_jax.data import pipeline
-from vast_jax.evaluation import planning
+from vast_jax.evaluate import planning
 from vast_jax.parts.style import StylePart
 from vast_jax.types import UserError
 

@@ -5,7 +5,7 @@ import pytest
 
 from vast_jax import media
 from vast_jax.audio import SAMPLE_RATE, video_frames
-from vast_jax.evaluation.control_figures import CLOSED, closing_spans, closings
+from vast_jax.evaluate.control_figures import CLOSED, closing_spans, closings
 from vast_jax.generation.generate import load_models, perform, style_of
 from vast_jax.generation.prompt import read_prompt
 from vast_jax.infer import DEMO_SPEECH, DEMO_STYLE

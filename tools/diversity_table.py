@@ -15,7 +15,7 @@ import numpy as np
 
 from vast_jax import cli
 from vast_jax.data.pipeline import open_clips, spread
-from vast_jax.evaluation.style_figures import LEAST_PROMPT, PROMPT_FOLDERS
+from vast_jax.evaluate.style_figures import LEAST_PROMPT, PROMPT_FOLDERS
 from vast_jax.face.model import load_face_model
 from vast_jax.metrics.expressiveness import diversity, parameter_groups
 from vast_jax.models.style_model import load_style_model

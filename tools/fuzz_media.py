@@ -25,7 +25,8 @@ from unittest import mock
 
 from fuzzed_media import MUTATIONS, originals
 
-from vast_jax import cli, infer, media, prepare
+from vast_jax import cli, infer, media
+from vast_jax.prepare import __main__ as prepare
 from vast_jax.types import UserError
 
 RESULTS = ("refused", "done", "wrong")

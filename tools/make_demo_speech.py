@@ -17,8 +17,8 @@ import pocketsphinx
 import soundfile
 import tyro
 
-from vast_jax.data import kokoro
 from vast_jax.files import atomic_path
+from vast_jax.label import kokoro
 
 TEXT = (
     "Hello! I am your avatar. Give me your voice, and a short video of anybody talking, "

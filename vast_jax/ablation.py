@@ -17,7 +17,7 @@ import numpy as np
 
 from vast_jax import cli
 from vast_jax.caching import use_compilation_cache
-from vast_jax.evaluation import planning
+from vast_jax.evaluate import planning
 from vast_jax.face.model import load_face_model
 from vast_jax.files import atomic_path
 from vast_jax.generation.performance import Models

@@ -1,5 +1,4 @@
 import functools
-import importlib.util
 import struct
 from pathlib import Path
 
@@ -12,20 +11,13 @@ from vast_jax import audio
 from vast_jax.models import acoustic_transformer
 from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.models.recogniser import Recogniser, load_acoustic
+from vast_jax.parts import acoustic_start
 from vast_jax.parts.acoustic import AcousticPart
 from vast_jax.training.config import read_config
 from vast_jax.types import UserError
 from vast_jax.weights import exports
 
 SMALL = dict(width=16, heads=2, hidden=24, back=3, ahead=(2, 1))
-
-
-def load_tool():
-    path = Path(__file__).parents[2] / "tools" / "whisper_start.py"
-    spec = importlib.util.spec_from_file_location("whisper_start", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def features(frames: int, seed: int = 0) -> np.ndarray:
@@ -102,7 +94,7 @@ def whisper(width: int, layers: int, hidden: int) -> dict[str, np.ndarray]:
 
 def test_the_converted_model_computes_what_the_tool_does():
     """The tool's own numpy forward pass, with its bias by distance, against the module with the converted weights."""
-    tool, part = load_tool(), AcousticPart(network="transformer", hidden=48, back=5, layer_ahead=(2, 1))
+    tool, part = acoustic_start, AcousticPart(network="transformer", hidden=48, back=5, layer_ahead=(2, 1))
     arrays = whisper(128, 2, 48)
     params = tool.convert(arrays, part)
     rng = np.random.default_rng(1)
@@ -120,7 +112,7 @@ def test_the_converted_model_computes_what_the_tool_does():
 
 def test_the_teacher_is_whisper_and_hears_all():
     """Against the tool's numpy forward pass with the positions and without any bias or bound."""
-    tool, part = load_tool(), AcousticPart(network="transformer", hidden=48, back=60, layer_ahead=(60, 60))
+    tool, part = acoustic_start, AcousticPart(network="transformer", hidden=48, back=60, layer_ahead=(60, 60))
     arrays = whisper(128, 2, 48)
     params = tool.teacher_of(arrays, part)
     positions = arrays["encoder/position_encodings/encodings"][:20]
@@ -140,7 +132,7 @@ def test_the_teacher_is_whisper_and_hears_all():
 
 
 def test_a_teacher_is_no_recogniser(tmp_path):
-    tool, part = load_tool(), AcousticPart(network="transformer", hidden=48, layer_ahead=(2,))
+    tool, part = acoustic_start, AcousticPart(network="transformer", hidden=48, layer_ahead=(2,))
     config = {**tool.teacher_config(part), "network": "transformer", "width": 128, "heads": 2}
     weights = {"acoustic": tool.teacher_of(whisper(128, 1, 48), part), "constants": part.constants("")}
     exports.export(tmp_path, "acoustic", weights, {"part": "acoustic", "config": config})
@@ -149,7 +141,7 @@ def test_a_teacher_is_no_recogniser(tmp_path):
 
 
 def test_inner_units_of_least_effect_are_dropped():
-    tool, arrays = load_tool(), whisper(128, 1, 48)
+    tool, arrays = acoustic_start, whisper(128, 1, 48)
     arrays["encoder/layer_0/ffn/linear_1/weight"][:, 7] = 0
     full, less = (
         tool.convert(arrays, AcousticPart(network="transformer", hidden=n, layer_ahead=(2,))) for n in (48, 47)
@@ -160,7 +152,7 @@ def test_inner_units_of_least_effect_are_dropped():
 
 def test_positions_become_a_bias_by_distance():
     """Positions that all are the same have no effect; real ones prefer some distances, and the mean one stays."""
-    tool, part = load_tool(), AcousticPart(network="transformer", hidden=48, back=5, layer_ahead=(2,))
+    tool, part = acoustic_start, AcousticPart(network="transformer", hidden=48, back=5, layer_ahead=(2,))
     arrays = whisper(128, 1, 48)
     signals = [0.1 * np.random.default_rng(2).standard_normal(tool.FRAMES * audio.HOP).astype(np.float32)]
     still = np.repeat(arrays["encoder/position_encodings/encodings"][:1], 1500, axis=0)
@@ -183,9 +175,9 @@ def test_reading_ctranslate2(tmp_path):
     array = text("encoder/a") + struct.pack("<BIIBI", 2, 2, 3, 4, 12) + values.tobytes()
     path = tmp_path / "model.bin"
     path.write_bytes(struct.pack("<I", 6) + text("WhisperSpec") + struct.pack("<II", 3, 1) + array)
-    (name, back), *rest = load_tool().read_ctranslate2(path).items()
+    (name, back), *rest = acoustic_start.read_ctranslate2(path).items()
     assert name == "encoder/a" and not rest
     np.testing.assert_array_equal(back, values)
     path.write_bytes(struct.pack("<I", 6) + text("TransformerSpec") + struct.pack("<II", 3, 0))
     with pytest.raises(UserError, match="TransformerSpec"):
-        load_tool().read_ctranslate2(path)
+        acoustic_start.read_ctranslate2(path)

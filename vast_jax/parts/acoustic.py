@@ -33,7 +33,7 @@ class AcousticPart:
 
     network: Literal["convolutions", "lstm", "transformer"] = "convolutions"
     """Along time: residual convolutions; a bidirectional LSTM as in the paper; or Whisper's encoder, made to stream,
-    which begins from `tools/whisper_start.py` and takes only `hidden`, `back`, `layer_ahead` and `dropout`."""
+    which begins from `parts.acoustic_start` and takes only `hidden`, `back`, `layer_ahead` and `dropout`."""
     hidden: int = 1536
     """Of the Transformer: units inside a layer."""
     back: int = 50
@@ -65,7 +65,7 @@ class AcousticPart:
     balance: float = 0.7
     """Corpora are drawn from as their hours to this power: 1, all speech alike; 0, all corpora alike."""
     teacher: str | None = None
-    """Of the Transformer: a folder with the layers that it began from as they are; `tools/whisper_start.py` makes both.
+    """Of the Transformer: a folder with the layers that it began from as they are; `parts.acoustic_start` makes both.
     It hears the speech before it was distorted, all of it at once, and the model learns to say at each layer what it
     says: so little speech teaches the layers to stream, and makes them forget nothing."""
     teaching: float = 6.0

@@ -1,0 +1,1 @@
+"""Speech to phones, for the acoustic model to learn: `python -m vast_jax.label`."""

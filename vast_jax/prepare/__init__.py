@@ -1,0 +1,1 @@
+"""Footage to training data: `python -m vast_jax.prepare`."""
