@@ -1,7 +1,7 @@
 """Style transfer with the paper's 233 expression parameters, 85 of them strong and 148 weak, for accelerators.
 
     python -m vast_jax.prepare VIDEOS... --out DIR
-    python -m vast_jax.face.correctives --data DIR --count 181 --out head233.npz
+    python -m vast_jax.face_models.correctives --data DIR --count 181 --out head233.npz
     python -m vast_jax.prepare VIDEOS... --out DIR233 --face-model head233.npz
     python train.py configs/style_paper.py --data DIR233 --workdir RUN --part.face-model head233.npz
 

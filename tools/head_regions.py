@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vast_jax.face.anatomy import smoothstep
 from vast_jax.face.model import PART_NAMES
+from vast_jax.face_models.anatomy import smoothstep
 
 
 def hair_height(azimuth: np.ndarray) -> np.ndarray:

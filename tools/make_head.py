@@ -19,8 +19,8 @@ from head_source import Source, read_obj, subdivide
 from PIL import Image
 from scipy import sparse
 
-from vast_jax.face.correspondence import embed_landmarks
 from vast_jax.face.model import ASSET, ORIGIN_FROM_EYES, PUPIL_DISTANCE, space_hash
+from vast_jax.face_models.correspondence import embed_landmarks
 from vast_jax.files import atomic_path
 
 BUST = (1.75, 5.35)  # decimetres, base mesh: half width and lowest height of what is kept of the body

@@ -8,7 +8,7 @@ from vast_jax.face.detector_bias import DetectorBias, learn, unbiased, upright
 from vast_jax.face.landmarks import LEFT_EYE, LEFT_IRIS, LIPS, MESH_LANDMARKS
 from vast_jax.face.model import landmark_basis, load_face_model, save_face_model
 from vast_jax.face.rasterise import Camera, project, rotation_matrix
-from vast_jax.synthesis import detector_bias as command
+from vast_jax.face_models import learn_detector_bias as command
 from vast_jax.synthesis.measure import rotation_angles
 
 CAMERA = Camera(1.2 * 512, 256.0, 256.0)

@@ -13,7 +13,7 @@ from talkers import FACE, JAW, SMILE, D, P, talker
 from vast_jax.audio import PHONES, SILENCE
 from vast_jax.data import pipeline
 from vast_jax.face.model import landmark_basis, load_face_model, save_face_model, without_learned
-from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
+from vast_jax.face_models.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.metrics import landmarks as metrics_landmarks
 from vast_jax.metrics.expression import mesh_lip_aperture
 from vast_jax.models.style_model import StyleModel, load_style_model

@@ -1,7 +1,7 @@
 """The landmark detector's habits, and landmarks freed of them.
 
 MediaPipe guesses the depth of a face from its looks, and pulls what it sees towards the faces it knows: on rendered
-people of known geometry (`vast_jax.synthesis.detector_bias` makes and learns from them) heads come out pitched by 2.3
+people of known geometry (`face_models.learn_detector_bias` makes and learns from them) heads come out pitched by 2.3
 degrees on average, differently for everybody, and nodding by .6 of the truth. How far each landmark is off can be told
 linearly from the detection itself. Two things are kept apart, for on people who are not rendered a frame's deviation is
 expression as well: the habit with a person comes from the mean over the clip, that with a pose from where the detection

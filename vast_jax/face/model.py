@@ -57,7 +57,7 @@ class FaceModel:
     landmark_weights: np.ndarray  # [478, 3] float32 barycentric
     landmark_offset: np.ndarray  # [478, 3] float32, mm: what the detector calls the landmark, minus the mesh point
     hash: str  # names the parameter space: a file with the same hash differs in looks or landmarks at most
-    learned_identity: int = 0  # how many of I, the last ones, were learned from footage by `face.correctives`
+    learned_identity: int = 0  # how many of I, the last ones, were learned from footage by `face_models.correctives`
     learned_expression: int = 0  # how many of D, the last ones
     detector_bias: DetectorBias | None = None  # of the landmarks' detector against this model's landmarks
 
@@ -164,7 +164,7 @@ def save_face_model(path: str | PathLike, model: FaceModel) -> None:
 
 
 def without_learned(model: FaceModel) -> FaceModel:
-    """The model as it was before `face.correctives` gave it learned shapes; its landmark offset is kept."""
+    """The model as it was before `face_models.correctives` gave it learned shapes; its landmark offset is kept."""
     identity = model.identity_basis[: len(model.identity_basis) - model.learned_identity]
     count = len(model.expression_names) - model.learned_expression
     bare = replace(

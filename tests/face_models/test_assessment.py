@@ -8,11 +8,11 @@ import pytest
 from footage import made_up_clip
 
 from vast_jax.data import builders
-from vast_jax.face import assessment
 from vast_jax.face.landmarks import INNER_LIPS
 from vast_jax.face.model import load_face_model
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import camera_of, project
+from vast_jax.face_models import assessment
 from vast_jax.types import UserError
 
 MODEL = replace(load_face_model(), detector_bias=None)  # whose landmarks are taken as they come

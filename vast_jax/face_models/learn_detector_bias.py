@@ -1,4 +1,6 @@
-"""Learns the landmark detector's habits on rendered people: python -m vast_jax.synthesis.detector_bias --out head.npz
+"""Learns the landmark detector's habits on rendered people.
+
+    python -m vast_jax.face_models.learn_detector_bias --out head.npz
 
 Shows the detector one picture of each of many made-up people, whose landmarks are known, and writes the face model with
 what `face.detector_bias.learn` finds. Six minutes with two processes.
@@ -65,7 +67,7 @@ def _landmarker() -> Landmarker:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: _main(cli.parse(Options, argv, prog="python -m vast_jax.synthesis.detector_bias")))
+    cli.run(lambda: _main(cli.parse(Options, argv, prog="python -m vast_jax.face_models.learn_detector_bias")))
 
 
 def _main(options: Options) -> None:

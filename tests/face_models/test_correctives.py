@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vast_jax.face import correctives
 from vast_jax.face.landmarks import INNER_LIPS
 from vast_jax.face.model import (
     landmark_basis,
@@ -16,7 +15,8 @@ from vast_jax.face.model import (
     without_learned,
 )
 from vast_jax.face.rasterise import Camera, project, rotation_matrix
-from vast_jax.face.spreading import MESH_LANDMARKS, Spreader
+from vast_jax.face_models import correctives
+from vast_jax.face_models.spreading import MESH_LANDMARKS, Spreader
 from vast_jax.types import UserError
 
 CAMERA = Camera(420.0, 128.0, 128.0)

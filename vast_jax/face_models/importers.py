@@ -1,7 +1,7 @@
 """Other face models: a head file (docs/face_models.md) from ICT-FaceKit, or from plain arrays of any linear model.
 
-python -m vast_jax.face.importers ict FOLDER_OR_NPZ --out head.npz
-python -m vast_jax.face.importers arrays ARRAYS.npz --out head.npz
+python -m vast_jax.face_models.importers ict FOLDER_OR_NPZ --out head.npz
+python -m vast_jax.face_models.importers arrays ARRAYS.npz --out head.npz
 """
 
 import sys
@@ -14,11 +14,20 @@ import numpy as np
 import tyro
 
 from vast_jax import cli
-from vast_jax.face import ict_facekit
-from vast_jax.face.anatomy import bare, dress
-from vast_jax.face.correspondence import Correspondence, describe, find_correspondence
-from vast_jax.face.foreign_mesh import FRONT, UP, check_arrays, compact, kinds, outwards, to_head_frame, with_eyeballs
 from vast_jax.face.model import UNREADABLE, face_model, landmarks, space_hash
+from vast_jax.face_models import ict_facekit
+from vast_jax.face_models.anatomy import bare, dress
+from vast_jax.face_models.correspondence import Correspondence, describe, find_correspondence
+from vast_jax.face_models.foreign_mesh import (
+    FRONT,
+    UP,
+    check_arrays,
+    compact,
+    kinds,
+    outwards,
+    to_head_frame,
+    with_eyeballs,
+)
 from vast_jax.files import atomic_path
 from vast_jax.types import UserError
 
@@ -150,7 +159,7 @@ def main() -> None:
         Annotated[Ict, tyro.conf.subcommand("ict", prefix_name=False)]
         | Annotated[Arrays, tyro.conf.subcommand("arrays", prefix_name=False)]
     )
-    arguments = cli.parse(commands, prog="python -m vast_jax.face.importers")
+    arguments = cli.parse(commands, prog="python -m vast_jax.face_models.importers")
     if arguments.out.suffix != ".npz":
         raise UserError(f"{arguments.out}: a head file's name ends in .npz")
     if isinstance(arguments, Ict):

@@ -1,7 +1,7 @@
-"""Learns from footage what the named shapes of a head cannot do, and adds it: python -m vast_jax.face.correctives
+"""Learns from footage what the named shapes of a head cannot do, and adds it.
 
     python -m vast_jax.prepare VIDEOS... --out DATA
-    python -m vast_jax.face.correctives --data DATA --count 20 --out head.npz
+    python -m vast_jax.face_models.correctives --data DATA --count 20 --out head.npz
 
 The head is fitted to the landmarks of prepared clips; what the fit leaves over is taken apart into
 - a constant offset of each landmark, the same for everybody: where the detector sees it, minus the mesh point it was
@@ -32,7 +32,7 @@ from vast_jax.face.landmarks import MESH_LANDMARKS
 from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import Camera, camera_of, project, rotation_matrix
-from vast_jax.face.spreading import Spreader
+from vast_jax.face_models.spreading import Spreader
 from vast_jax.files import check_writable
 from vast_jax.types import UserError
 
@@ -205,7 +205,7 @@ def observed(clip: Clip, model: FaceModel) -> Observed:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: _main(cli.parse(Options, argv, prog="python -m vast_jax.face.correctives")))
+    cli.run(lambda: _main(cli.parse(Options, argv, prog="python -m vast_jax.face_models.correctives")))
 
 
 def _main(options: Options) -> None:

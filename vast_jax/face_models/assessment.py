@@ -1,4 +1,4 @@
-"""How good the tracks of prepared footage are: python -m vast_jax.face.assessment --data DIR [--align DIR]
+"""How good the tracks of prepared footage are: python -m vast_jax.face_models.assessment --data DIR [--align DIR]
 
 Needs no truth but the detector's landmarks and, for the closing of the lips, word alignments as the GRID corpus has
 them. Prints a table, one line a folder, for the clips that were held out from training (`--split train` for others).
@@ -170,7 +170,7 @@ def report(options: Options) -> dict:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: report(cli.parse(Options, argv, prog="python -m vast_jax.face.assessment")))
+    cli.run(lambda: report(cli.parse(Options, argv, prog="python -m vast_jax.face_models.assessment")))
 
 
 if __name__ == "__main__":

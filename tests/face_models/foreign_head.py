@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vast_jax.face.correspondence import Correspondence
 from vast_jax.face.model import load_face_model
+from vast_jax.face_models.correspondence import Correspondence
 
 EYES = np.array([[3.15, 2.5, 7.0], [-3.15, 2.5, 7.0]])  # left, right: 63 mm apart
 TO_HEAD_FRAME = np.array([10.0, -10.0, -10.0])  # the origin is 25 mm below and 70 mm behind the eyes, as in the frame

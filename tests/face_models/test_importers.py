@@ -7,9 +7,9 @@ import pytest
 from foreign_head import EYES, NAMES, TO_HEAD_FRAME, made_up_head, nearest_landmarks, write_obj
 
 from vast_jax import cli
-from vast_jax.face import ict_facekit, importers
-from vast_jax.face.importers import face_model_arrays
 from vast_jax.face.model import ASSET, PART_NAMES, landmarks, load_face_model, vertices
+from vast_jax.face_models import ict_facekit, importers
+from vast_jax.face_models.importers import face_model_arrays
 from vast_jax.types import UserError
 
 

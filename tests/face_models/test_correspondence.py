@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from vast_jax.face import correspondence
-from vast_jax.face.correspondence import (
+from vast_jax.face.landmarks import CONTOUR
+from vast_jax.face.model import ASSET, IRIS_LANDMARKS, load_face_model
+from vast_jax.face.rasterise import SIZE, project
+from vast_jax.face_models import correspondence
+from vast_jax.face_models.correspondence import (
     CAMERA,
     JAWS,
     LOWER_LIP,
@@ -19,9 +22,6 @@ from vast_jax.face.correspondence import (
     symmetric,
     visible,
 )
-from vast_jax.face.landmarks import CONTOUR
-from vast_jax.face.model import ASSET, IRIS_LANDMARKS, load_face_model
-from vast_jax.face.rasterise import SIZE, project
 from vast_jax.types import UserError
 
 
