@@ -330,7 +330,7 @@ def test_a_list_of_other_files_is_none_of_ours(tmp_path, head):
 @pytest.mark.parametrize("rate", [8000, 44100])
 def test_a_sound_left_in_its_file_is_counted_and_carried_over(tmp_path, rate):
     path, speech = tmp_path / "a.wav", tone(1.234, rate)
-    media._saved(path, np.stack([speech, -speech], 1), rate)
+    media.writing._saved(path, np.stack([speech, -speech], 1), rate)
     sound = media.sound_of(path)
     assert sound == (path, len(speech), rate)
     out = tmp_path / "out.mp4"

@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+FPS = 25  # video frames a second of everything inside the project
 SAMPLE_RATE = 16000  # Hz
-SAMPLES_PER_FRAME = 640  # of a video frame, 40 ms at 25 frames a second
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640 of a video frame, 40 ms
 WINDOW = 640  # samples, 40 ms, Hann
 HOP = 320  # samples, 20 ms: 50 frames a second
 FFT = 1024
@@ -29,12 +30,10 @@ PHONES = (
 SILENCE, NOISE = PHONES.index("SIL"), PHONES.index("NSN")
 _FRAMES_AT_ONCE = 4096  # keeps the memory of an hour of speech flat
 
-_VIDEO_FPS = SAMPLE_RATE // SAMPLES_PER_FRAME
-
 
 def video_frames(n_samples: int, rate: int) -> int:
     """Video frames that cover `n_samples` at `rate` Hz: ceil(25 n / rate)."""
-    return -(-_VIDEO_FPS * n_samples // rate)
+    return -(-FPS * n_samples // rate)
 
 
 def runs(values: np.ndarray) -> list[slice]:
