@@ -27,6 +27,11 @@ PHONES = (
     *("B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG"),
     *("P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"),
 )  # ARPAbet without stress
+VISEMES = (  # phones that look alike on the lips
+    *(("SIL", "NSN"), ("P", "B", "M"), ("F", "V"), ("TH", "DH"), ("T", "D", "S", "Z", "N", "L")),
+    *(("CH", "JH", "SH", "ZH"), ("K", "G", "NG", "HH"), ("Y", "IY", "IH"), ("EY", "EH", "AE")),
+    *(("AA", "AH", "AY", "AW"), ("R", "ER"), ("W", "UW", "UH"), ("OW", "AO", "OY")),
+)
 SILENCE, NOISE = PHONES.index("SIL"), PHONES.index("NSN")
 _FRAMES_AT_ONCE = 4096  # keeps the memory of an hour of speech flat
 

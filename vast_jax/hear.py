@@ -14,10 +14,9 @@ import numpy as np
 import tyro
 
 from vast_jax import audio, cli, media
-from vast_jax.audio import PHONES
+from vast_jax.audio import PHONES, VISEMES
 from vast_jax.files import atomic_path
 from vast_jax.models.recogniser import load_acoustic
-from vast_jax.parts.acoustic_report import VISEMES
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from safetensors.numpy import save_file
 from vast_jax.face.model import load_face_model
 from vast_jax.generation.prompt import Prompt, load_style, read_prompt, save_style
 from vast_jax.share.packing import pack
-from vast_jax.strict import read_safetensors
 from vast_jax.types import UserError
+from vast_jax.untrusted import read_safetensors
 
 FACE, ACOUSTIC = SimpleNamespace(hash="face", expression_names=range(52)), SimpleNamespace(hash="acoustic")
 

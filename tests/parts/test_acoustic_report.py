@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from vast_jax import audio
 from vast_jax.audio import PHONES, SILENCE, log_fbank
 from vast_jax.data.labels import UNLABELLED, Utterance
 from vast_jax.parts import acoustic_report
@@ -11,7 +12,7 @@ def index(text: str) -> np.ndarray:
 
 
 def test_every_phone_has_one_viseme():
-    phones = [phone for group in acoustic_report.VISEMES for phone in group]
+    phones = [phone for group in audio.VISEMES for phone in group]
     assert sorted(phones) == sorted(PHONES)
     assert acoustic_report._VISEME[PHONES.index("M")] == acoustic_report._VISEME[PHONES.index("P")]
 

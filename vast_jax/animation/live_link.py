@@ -13,8 +13,8 @@ from vast_jax.animation.arkit import ANGLES, LOOKS, SHAPES
 from vast_jax.animation.curves import Curves, frame_rate, resample
 from vast_jax.face.model import FaceModel
 from vast_jax.files import atomic_path
-from vast_jax.strict import content
 from vast_jax.types import UserError
+from vast_jax.untrusted import content
 
 LID = "Lid"  # LidEyeLookDownLeft, LidEyeBlinkLeft, ...: the model's own, where the column of ARKit's name is converted
 CONVERTED = (*LOOKS, *arkit.LIDS)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from vast_jax.audio import PHONES, SAMPLES_PER_FRAME
 from vast_jax.files import atomic_path
-from vast_jax.strict import read_npz, size_of
 from vast_jax.types import FaceTrack, UserError
+from vast_jax.untrusted import read_npz, size_of
 
 JPEG_QUALITY = 95
 LARGEST_SIDE = 4096  # pixels

@@ -17,8 +17,8 @@ from vast_jax.audio import PHONES, SAMPLES_PER_FRAME, fit
 from vast_jax.face.model import FaceModel
 from vast_jax.face.tracking import recipe, track_video
 from vast_jax.files import atomic_path, sha256
-from vast_jax.strict import read_safetensors, safetensors_layout, size_of
 from vast_jax.types import UserError
+from vast_jax.untrusted import read_safetensors, safetensors_layout, size_of
 from vast_jax.weights.bundle import check_manifest, find, read_manifest
 from vast_jax.weights.unpacking import opened
 

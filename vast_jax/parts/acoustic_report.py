@@ -9,22 +9,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from vast_jax import audio
-from vast_jax.audio import NOISE, PHONES, SILENCE
+from vast_jax.audio import NOISE, PHONES, SILENCE, VISEMES
 from vast_jax.data import sounds
 from vast_jax.data.labels import UNLABELLED, LabelledUtterances, Utterance
 from vast_jax.models.recogniser import Recogniser
 
-VISEMES = (  # phones that look alike on the lips
-    *(("SIL", "NSN"), ("P", "B", "M"), ("F", "V"), ("TH", "DH"), ("T", "D", "S", "Z", "N", "L")),
-    *(
-        ("CH", "JH", "SH", "ZH"),
-        ("K", "G", "NG", "HH"),
-        ("Y", "IY", "IH"),
-        ("EY", "EH", "AE"),
-        ("AA", "AH", "AY", "AW"),
-    ),
-    *(("R", "ER"), ("W", "UW", "UH"), ("OW", "AO", "OY")),
-)
 MOST = 150  # utterances of a corpus that count, evenly chosen
 COMPARED = 3000  # phones of a corpus that are compared with each other
 TESTED = 12  # utterances of a corpus that the robustness is measured on

@@ -1,4 +1,4 @@
-"""python -m vast_jax.share pack|inspect|verify|fetch|fuzz ... : share avatars, weights and styles (docs/sharing.md)."""
+"""python -m vast_jax.share pack|inspect|verify|fetch ... : share avatars, weights and styles (docs/sharing.md)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,24 +81,11 @@ class Fetch(Checked):
     """SHA-256 that the file (of several: their manifest.json) must have, as `pack` printed it"""
 
 
-@dataclass(frozen=True)
-class Fuzz:
-    """Damages a bundle in many ways, and counts how what reads it takes that."""
-
-    source: tyro.conf.Positional[Path]
-    """as of pack"""
-    count: int = 1000
-    """damaged bundles"""
-    seed: int = 0
-    """of the damage"""
-
-
 Command = (
     Annotated[Pack, tyro.conf.subcommand("pack", prefix_name=False)]
     | Annotated[Inspect, tyro.conf.subcommand("inspect", prefix_name=False)]
     | Annotated[Verify, tyro.conf.subcommand("verify", prefix_name=False)]
     | Annotated[Fetch, tyro.conf.subcommand("fetch", prefix_name=False)]
-    | Annotated[Fuzz, tyro.conf.subcommand("fuzz", prefix_name=False)]
 )
 
 
@@ -107,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.run(lambda: run(cli.parse(Command, argv, prog="vast_jax.share")))
 
 
-def run(args: Pack | Inspect | Verify | Fetch | Fuzz) -> None:
+def run(args: Pack | Inspect | Verify | Fetch) -> None:
     """Does what the command says."""
     match args:
         case Pack():
@@ -121,10 +108,6 @@ def run(args: Pack | Inspect | Verify | Fetch | Fuzz) -> None:
         case Fetch():
             fetch(args.source, args.out, args.verifier(), args.sha256, args.largest * MIB)
             print("\n".join(_told(args.out)))
-        case Fuzz():
-            from vast_jax.share.fuzz import fuzz  # with JAX, as `Checked.verifier`
-
-            print(fuzz(args.source, args.count, args.seed, print))
 
 
 def _told(source: Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vast_jax.errors import UserError
-from vast_jax.strict import npz_layout, read_json, safetensors_layout, size_of
+from vast_jax.untrusted import npz_layout, read_json, safetensors_layout, size_of
 from vast_jax.weights.bundle import AVATAR, MANIFEST, PROMPT, TEMPLATE, Bundle
 
 _USE = {

@@ -13,7 +13,7 @@ from typing import IO
 
 from vast_jax.errors import UserError
 from vast_jax.files import atomic_path, check_writable, room_for, sha256
-from vast_jax.strict import size_of
+from vast_jax.untrusted import size_of
 from vast_jax.weights import archive
 from vast_jax.weights.bundle import LARGEST, MANIFEST, Bundle, allowed, check_names, copy_files, find
 from vast_jax.weights.unpacking import named, unpack_checked

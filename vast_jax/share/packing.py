@@ -11,7 +11,7 @@ from vast_jax.errors import UserError
 from vast_jax.files import atomic_path, check_writable, sha256
 from vast_jax.share.about import about
 from vast_jax.share.model_card import model_card
-from vast_jax.strict import read_json, safetensors_layout
+from vast_jax.untrusted import read_json, safetensors_layout
 from vast_jax.weights import archive
 from vast_jax.weights.bundle import (
     AVATAR,

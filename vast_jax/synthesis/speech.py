@@ -1,15 +1,15 @@
 """Made-up speech: random phones, and the mouth that says them with co-articulation.
 
-Each phone asks for a viseme, a set of ARKit activations. At any time the visemes around it are averaged, each weighted
-by its dominance, which falls off from the middle of its phone (Cohen and Massaro, "Modeling coarticulation in synthetic
-visual speech", 1993). Lips that have to meet (B, M, P) do meet, whatever the jaw does.
+Each phone asks for a mouth shape, a set of ARKit activations. At any time the shapes around it are averaged, each
+weighted by its dominance, which falls off from the middle of its phone (Cohen and Massaro, "Modeling coarticulation in
+synthetic visual speech", 1993). Lips that have to meet (B, M, P) do meet, whatever the jaw does.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-VOWELS = {  # ARPAbet: viseme
+VOWELS = {  # ARPAbet: mouth shape
     "AA": {"jawOpen": 0.62, "mouthLowerDown": 0.2, "mouthUpperUp": 0.1},
     "AE": {"jawOpen": 0.5, "mouthStretch": 0.25, "mouthUpperUp": 0.2, "mouthLowerDown": 0.25},
     "AH": {"jawOpen": 0.38, "mouthLowerDown": 0.15},
@@ -42,7 +42,7 @@ CONSONANTS = {
     "HH": {"jawOpen": 0.2},
 }
 SILENCE = "SIL"
-VISEMES = VOWELS | CONSONANTS | {SILENCE: {"jawOpen": 0.01}}
+MOUTH_SHAPES = VOWELS | CONSONANTS | {SILENCE: {"jawOpen": 0.01}}
 CLOSED = frozenset("BMP")
 SYLLABLE = (0.12, 0.45, 0.43)  # share of syllables of the form V, CV and CVC
 RATE = (10.0, 15.0)  # phones a second
@@ -91,8 +91,8 @@ def mouth_shapes(phones: tuple[Phone, ...], times: np.ndarray, effort: float = 1
     distance = np.abs(times[:, None] - centre)
     dominance = np.exp(-((np.maximum(distance - steady, 0) / REACH) ** 2)) + 1e-9 * np.exp(-distance)
     dominance /= dominance.sum(1, keepdims=True)
-    names = sorted({name for viseme in VISEMES.values() for name in viseme})
-    target = np.array([[VISEMES[phone.name].get(name, 0.0) for name in names] for phone in phones])
+    names = sorted({name for shape in MOUTH_SHAPES.values() for name in shape})
+    target = np.array([[MOUTH_SHAPES[phone.name].get(name, 0.0) for name in names] for phone in phones])
     shapes = dict(zip(names, effort * (dominance @ target).T, strict=True))
     closed = closure(phones, times)
     for name in _PARTS_LIPS:
@@ -102,7 +102,7 @@ def mouth_shapes(phones: tuple[Phone, ...], times: np.ndarray, effort: float = 1
 
 
 def closure(phones: tuple[Phone, ...], times: np.ndarray) -> np.ndarray:
-    """How far the lips are closed at `times` [T] by B, M, P and silence: 1 meets, 0 leaves them to the visemes."""
+    """How far the lips are closed at `times` [T] by B, M, P and silence: 1 meets, 0 leaves them to the mouth shapes."""
     closed = np.zeros(len(times))
     for phone in phones:
         if phone.name in CLOSED or phone.name == SILENCE:

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from vast_jax.errors import UserError
 from vast_jax.files import atomic_path
-from vast_jax.strict import size_of
+from vast_jax.untrusted import size_of
 from vast_jax.weights.bundle import LARGEST, MANIFEST, MOST_FILES, check_names
 
 SUFFIX = ".zip"

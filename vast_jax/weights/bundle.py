@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from vast_jax.errors import UserError
 from vast_jax.files import atomic_path, sha256
-from vast_jax.strict import read_json, size_of
+from vast_jax.untrusted import read_json, size_of
 
 MANIFEST, README, LICENSE = "manifest.json", "README.md", "LICENSE"
 TEMPLATE = ("template/clip.npz", "template/frames.bin")

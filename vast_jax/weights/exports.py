@@ -10,7 +10,7 @@ import numpy as np
 import safetensors.numpy
 from flax import traverse_util
 
-from vast_jax import __version__, strict
+from vast_jax import __version__, untrusted
 from vast_jax.files import atomic_path, sha256
 from vast_jax.types import UserError
 from vast_jax.weights.bundle import MANIFEST, TEMPLATE, check_manifest
@@ -108,10 +108,10 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     if found != card["sha256"]:
         name = path.with_suffix(".json").name
         raise UserError(f"{path} is not the file that {name} describes (sha256 differs): copy both again")
-    flat, _ = strict.read_safetensors(path)
+    flat, _ = untrusted.read_safetensors(path)
     flat = {name: leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf for name, leaf in flat.items()}
     flat = _exact(flat, path)
-    strict.refuse_non_finite(flat, path)  # float64 beyond float32
+    untrusted.refuse_non_finite(flat, path)  # float64 beyond float32
     try:
         return traverse_util.unflatten_dict(flat, sep="/"), card
     except TypeError:
@@ -123,7 +123,7 @@ def read_card(path: Path) -> dict[str, Any]:
     card_path = path.with_suffix(".json")
     if not card_path.is_file():
         raise UserError(f"{path} has no card: {card_path.name} must lie beside it")
-    card = strict.read_json(card_path)
+    card = untrusted.read_json(card_path)
     texts = ("part", "data", "licence", "consent", "person", "version", "face_model", "acoustic_model", "sha256")
     whole = all(isinstance(card.get(name, ""), str | None) for name in texts)
     if not whole or not card.get("sha256") or not all(isinstance(card.get(n, {}), dict) for n in ("config", "figures")):

@@ -1,4 +1,6 @@
-"""Fuzzing: bundles damaged in many ways go through `verify` and through what the other commands load them with.
+"""Damages a bundle in many ways, and counts how its readers take that: `verify`, and what other commands load with.
+
+    python tools/fuzz_bundle.py runs/me/export --count 1000 --seed 0
 
 Half of them are sealed anew: card and manifest get the hashes of the damaged files, as somebody who means harm would
 do. Such a bundle may be another one that is right by all rules; one that was not sealed anew may not.
@@ -17,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
+from bundle_damage import Files, damaged
+from zip_tricks import tricky
 
+from vast_jax import cli
 from vast_jax.errors import UserError
 from vast_jax.generation import avatar_bundle
 from vast_jax.generation.prompt import load_style, save_style
 from vast_jax.share.about import about, lines
-from vast_jax.share.damage import Files, damaged
 from vast_jax.share.packing import pack
 from vast_jax.share.verifying import Here, load, models_in_use, verify
-from vast_jax.share.zip_tricks import tricky
 from vast_jax.weights import archive, exports
 from vast_jax.weights.bundle import AVATAR, LARGEST, MANIFEST, PROMPT, Bundle, find
 from vast_jax.weights.unpacking import opened
@@ -191,3 +195,24 @@ def digest(value: Any) -> str:
 
     add(value)
     return hashed.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Damages a bundle in many ways, and counts how what reads it takes that."""
+
+    source: tyro.conf.Positional[Path]
+    """the folder of an avatar or of exported weights, a .safetensors file with its card, or a .style file"""
+    count: int = 1000
+    """damaged bundles"""
+    seed: int = 0
+    """of the damage"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command."""
+    cli.run(lambda: print(fuzz(*dataclasses.astuple(cli.parse(Args, argv, prog="tools/fuzz_bundle.py")), print)))
+
+
+if __name__ == "__main__":
+    main()

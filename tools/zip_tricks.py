@@ -7,8 +7,7 @@ import warnings
 import zipfile
 
 import numpy as np
-
-from vast_jax.share.damage import Files, cut, flip, longer
+from bundle_damage import Files, cut, flip, longer
 
 _BOMB = 20_000_000  # bytes of zeros
 _NAMES = (

@@ -1,13 +1,13 @@
 import pickle
 
+import fuzz_bundle as fuzzing
 import numpy as np
 import pytest
+from bundle_damage import Trap, damaged
+from fuzz_bundle import Fuzzer
 from shared_bundles import made_up_export, made_up_style
 
 from vast_jax.generation import prompt
-from vast_jax.share import fuzz as fuzzing
-from vast_jax.share.damage import Trap, damaged
-from vast_jax.share.fuzz import Fuzzer
 from vast_jax.types import UserError
 
 
