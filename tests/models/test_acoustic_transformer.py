@@ -8,7 +8,7 @@ import pytest
 from random_params import random_weights
 
 from vast_jax import audio
-from vast_jax.models import acoustic_transformer
+from vast_jax.models import attention
 from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.models.recogniser import Recogniser, load_acoustic
 from vast_jax.parts import acoustic_start
@@ -59,7 +59,7 @@ def test_blocks_attend_as_the_whole(small, monkeypatch):
     x, mask = features(40), np.arange(40)[None] < 37
     module, params, _ = small
     together = module.apply({"params": params}, x, mask)
-    monkeypatch.setattr(acoustic_transformer, "BLOCK", 7)
+    monkeypatch.setattr(attention, "BLOCK", 7)
     np.testing.assert_allclose(module.apply({"params": params}, x, mask), together, atol=1e-5)
 
 

@@ -5,6 +5,7 @@ Deep Speech's plan: stacked neighbouring frames -> three dense layers with clipp
 whose bounded view makes any cutting into pieces exact and, with few frames ahead, lets the model stream.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 
 from vast_jax.audio import PHONES, log_fbank
 from vast_jax.models.acoustic_transformer import PhoneClassifier
+from vast_jax.models.dropout import dropout
 
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
 
@@ -81,7 +83,12 @@ class AcousticModel(PhoneClassifier, nn.Module):
     def __call__(self, x_BxTxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Normalised log filter bank [B, T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
         batch, frames, _ = x_BxTxF.shape
-        drop = _Dropout(self.dropout, key)
+        keys = itertools.repeat(None) if key is None else (jax.random.fold_in(key, i) for i in itertools.count(1))
+
+        def drop(x_BxTxC: jax.Array) -> jax.Array:
+            """Whole channels of an example."""
+            return dropout(x_BxTxC, self.dropout, next(keys), shared=1)
+
         after = self.context if self.context_after is None else self.context_after
         x_BxTxC = jnp.where(mask_BxT[..., None], x_BxTxF, 0.0)
         x_BxTxC = stack_frames(x_BxTxC, range(-self.context, after + self.stride), self.stride)
@@ -100,18 +107,3 @@ class AcousticModel(PhoneClassifier, nn.Module):
             x_BxTxC = nn.LayerNorm()(x_BxTxC)
         x_BxTxC = drop(clipped_relu(nn.Dense(self.width, kernel_init=nn.initializers.he_normal())(x_BxTxC)))
         return nn.Dense(self.stride * self.classes)(x_BxTxC).reshape(batch, frames, self.classes)
-
-
-class _Dropout:
-    """Dropout of whole channels of an example, the randomness a key passed in; the identity without one."""
-
-    def __init__(self, rate: float, key: jax.Array | None):
-        self.rate, self.key, self.calls = rate, key, 0
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        if self.key is None or self.rate == 0:
-            return x
-        self.calls += 1
-        key, shape = jax.random.fold_in(self.key, self.calls), (x.shape[0], 1, x.shape[2])
-        kept = jax.random.bernoulli(key, 1 - self.rate, shape)
-        return jnp.where(kept, x / (1 - self.rate), 0.0)

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vast_jax.audio import HOP, PHONES, log_mel
+from vast_jax.models.attention import LocalAttention
+from vast_jax.models.dropout import dropout
 
 POSITIONS = 1500  # frames for which Whisper has positions: 30 s
-BLOCK = 64  # frames whose attention is computed together
 
 
 class PhoneClassifier:
@@ -70,6 +71,10 @@ class AcousticTransformer(PhoneClassifier, nn.Module):
     @nn.compact
     def __call__(self, x_BxUxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Normalised log mel [B, 2T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
+
+        def drop(x_BxTxC: jax.Array, call: int) -> jax.Array:
+            return dropout(x_BxTxC, self.dropout, None if key is None else jax.random.fold_in(key, call))
+
         mask_BxUx1 = jnp.repeat(mask_BxT, 2, axis=1)[..., None]
         padding = ((1, 1),)
         x_BxUxC = nn.gelu(nn.Conv(self.width, (3,), padding=padding)(jnp.where(mask_BxUx1, x_BxUxF, 0)), False)
@@ -80,60 +85,9 @@ class AcousticTransformer(PhoneClassifier, nn.Module):
         else:
             x_BxTxC = x_BxTxC + self.param("position", nn.initializers.zeros, (self.width,))  # Whisper's mean one
         for layer, ahead in enumerate(self.ahead):
-            attention = LocalAttention(self.heads, self.back, ahead, name=f"attention_{layer}")
-            x_BxTxC = x_BxTxC + self._drop(key, 2 * layer, attention(nn.LayerNorm(epsilon=1e-5)(x_BxTxC), mask_BxT))
+            attention = LocalAttention(self.heads, self.back, ahead, "learned", name=f"attention_{layer}")
+            x_BxTxC = x_BxTxC + drop(attention(nn.LayerNorm(epsilon=1e-5)(x_BxTxC), mask_BxT), 2 * layer)
             y_BxTxH = nn.gelu(nn.Dense(self.hidden)(nn.LayerNorm(epsilon=1e-5)(x_BxTxC)), False)
-            x_BxTxC = x_BxTxC + self._drop(key, 2 * layer + 1, nn.Dense(self.width)(y_BxTxH))
+            x_BxTxC = x_BxTxC + drop(nn.Dense(self.width)(y_BxTxH), 2 * layer + 1)
             self.sow(self.LAYERS, "outputs", x_BxTxC)
         return nn.Dense(self.classes, kernel_init=nn.initializers.zeros)(nn.LayerNorm(epsilon=1e-5)(x_BxTxC))
-
-    def _drop(self, key: jax.Array | None, call: int, x_BxTxC: jax.Array) -> jax.Array:
-        if key is None or self.dropout == 0:
-            return x_BxTxC
-        kept = jax.random.bernoulli(jax.random.fold_in(key, call), 1 - self.dropout, x_BxTxC.shape)
-        return jnp.where(kept, x_BxTxC / (1 - self.dropout), 0.0)
-
-
-class LocalAttention(nn.Module):
-    """Multi-head self-attention over `back` frames before and `ahead` after each frame, with a bias by distance; or
-    over all frames, without."""
-
-    heads: int
-    back: int | None
-    ahead: int
-
-    @nn.compact
-    def __call__(self, x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
-        batch, frames, width = x_BxTxC.shape
-        qkv = nn.Dense(3 * width, name="qkv")(x_BxTxC).reshape(batch, frames, 3, self.heads, width // self.heads)
-        q, k, v = jnp.moveaxis(qkv, 2, 0)
-        q = q * (width // self.heads) ** -0.5
-        y_BxTxC = _attend(q, k, v, mask_BxT, 0.0) if self.back is None else self._nearby(q, k, v, mask_BxT)
-        return nn.Dense(width, name="out")(y_BxTxC.reshape(batch, frames, width))
-
-    def _nearby(self, q: jax.Array, k: jax.Array, v: jax.Array, mask_BxT: jax.Array) -> jax.Array:
-        """Attention of [B, T, H, D] within reach: blocks of frames, each with what lies around it."""
-        batch, frames, heads, depth = q.shape
-        bias_HxO = self.param("bias", nn.initializers.zeros, (self.heads, self.back + self.ahead + 1))
-        block = min(BLOCK, frames)
-        starts = range(0, frames, block)
-        view, spare = block + self.back + self.ahead, len(starts) * block - frames
-
-        def around(x: jax.Array) -> jax.Array:
-            padded = jnp.pad(x, ((0, 0), (self.back, self.ahead + spare), *((0, 0) for _ in x.shape[2:])))
-            return jnp.concatenate([padded[:, start : start + view] for start in starts])
-
-        q = jnp.pad(q, ((0, 0), (0, spare), (0, 0), (0, 0)))
-        q = jnp.concatenate([q[:, start : start + block] for start in starts])
-        offset = np.arange(view)[None] - np.arange(block)[:, None]
-        seen = (offset >= 0) & (offset <= self.back + self.ahead)
-        bias = jnp.where(seen, bias_HxO[:, np.clip(offset, 0, self.back + self.ahead)], -1e9)
-        y = _attend(q, around(k), around(v), around(mask_BxT), bias).reshape(len(starts), batch, block, heads, depth)
-        return jnp.moveaxis(y, 0, 1).reshape(batch, len(starts) * block, heads, depth)[:, :frames]
-
-
-def _attend(q: jax.Array, k: jax.Array, v: jax.Array, mask_BxS: jax.Array, bias) -> jax.Array:
-    """Softmax attention of queries [B, T, H, D] to keys and values [B, S, H, D] that are not masked: [B, T, H, D]."""
-    logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) + bias
-    weights = jax.nn.softmax(jnp.where(mask_BxS[:, None, None], logits, -1e9)).astype(v.dtype)
-    return jnp.einsum("bhqk,bkhd->bqhd", weights, v)

@@ -5,28 +5,14 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from vast_jax.models.attention import LocalAttention
 from vast_jax.types import Array
 
 OUTPUT_LIMIT = 5.0  # standard deviations: a fed-back frame beyond it has never been seen in training
 LOG_SCALE = 2.0  # of a style's amplitude over that of all: at most e² times, at least e⁻²
 LOG_SIGMA = (-4.0, 0.7)  # of the wandering: next to nothing to twice the deviation of all frames
 USUAL_SIGMA, USUAL_BLINK = -0.7, -4.0  # where training starts: half that deviation, 27 blinks a minute
-
-
-def alibi(heads: int, window: int) -> np.ndarray:
-    """Bias [heads, W, 3W] of the attention of a block of W queries to the keys of the block and its two neighbours.
-
-    ALiBi (Press et al., 2022), bidirectional: half of the heads look back and half ahead, which tells past from
-    future without any absolute position, so any length works. Keys further than `window` frames are out of reach.
-    """
-    offset = np.arange(3 * window)[None] - window - np.arange(window)[:, None]
-    side = heads // 2
-    slopes = 2.0 ** (-8.0 * np.arange(1, side + 1) / side)
-    bias = -slopes[:, None, None] * np.abs(offset)
-    back, ahead = np.where(offset <= 0, bias, -1e9), np.where(offset >= 0, bias, -1e9)
-    return np.where(np.abs(offset) <= window, np.concatenate([back, ahead]), -1e9).astype(np.float32)
 
 
 class Chances(NamedTuple):
@@ -82,29 +68,6 @@ def over_time(style: Array) -> Array:
     return style[:, None] if style.ndim == 2 else style
 
 
-class LocalAttention(nn.Module):
-    """Multi-head self-attention over ±`window` frames, in blocks: time and memory grow linearly with the length."""
-
-    heads: int
-    window: int
-
-    @nn.compact
-    def __call__(self, x_BxTxC: Array, mask_BxT: Array) -> Array:
-        batch, time, width = x_BxTxC.shape
-        window, heads, blocks = self.window, self.heads, -(-time // self.window)
-        qkv = nn.Dense(3 * width, name="qkv")(x_BxTxC)
-        around = ((0, 0), (window, (blocks + 1) * window - time))  # one block more on either side
-        qkv = jnp.pad(qkv, (*around, (0, 0))).reshape(batch, blocks + 2, window, 3, heads, width // heads)
-        q, k, v = jnp.transpose(qkv, (3, 0, 1, 4, 2, 5))  # [B, N + 2, heads, W, width of a head] each
-        mask = jnp.pad(mask_BxT, around).reshape(batch, blocks + 2, window)
-        k, v = (jnp.concatenate([y[:, :-2], y[:, 1:-1], y[:, 2:]], axis=3) for y in (k, v))
-        mask = jnp.concatenate([mask[:, :-2], mask[:, 1:-1], mask[:, 2:]], axis=2)
-        logits = jnp.einsum("bnhqk,bnhsk->bnhqs", q[:, 1:-1] * (width // heads) ** -0.5, k) + alibi(heads, window)
-        weights = jax.nn.softmax(jnp.where(mask[:, :, None, None], logits, -1e9))
-        y = jnp.einsum("bnhqs,bnhsk->bnqhk", weights.astype(v.dtype), v).reshape(batch, blocks * window, width)
-        return nn.Dense(width, name="out")(y[:, :time])
-
-
 class StrongDecoder(nn.Module):
     """D^nar: PPG and style to the speech-bound expression of every frame at once, by a pre-norm Transformer encoder.
 
@@ -112,10 +75,10 @@ class StrongDecoder(nn.Module):
     """
 
     outputs: int
-    width: int = 128
-    layers: int = 3
-    heads: int = 8
-    window: int = 32
+    width: int
+    layers: int
+    heads: int
+    window: int
     context: int = 2  # frames of PPG on either side that enter with each frame
     dropout: float = 0.1
     modulated: bool = False  # the style also sets each parameter's rest and amplitude
@@ -131,7 +94,8 @@ class StrongDecoder(nn.Module):
         x_BxTxC = nn.Conv(self.width, (2 * self.context + 1,), name="speech")(ppg_BxTxP)
         x_BxTxC = x_BxTxC + nn.Dense(self.width, name="style")(style)
         for _ in range(self.layers):
-            x_BxTxC = x_BxTxC + drop(LocalAttention(self.heads, self.window)(nn.LayerNorm()(x_BxTxC), mask_BxT))
+            attention = LocalAttention(self.heads, self.window, self.window, "alibi", block=self.window)
+            x_BxTxC = x_BxTxC + drop(attention(nn.LayerNorm()(x_BxTxC), mask_BxT))
             y_BxTxF = nn.relu(nn.Dense(4 * self.width)(nn.LayerNorm()(x_BxTxC)))
             x_BxTxC = x_BxTxC + drop(nn.Dense(self.width)(y_BxTxF))
         x_BxTxD = nn.Dense(self.outputs, name="expression")(nn.LayerNorm()(x_BxTxC))
@@ -173,7 +137,7 @@ class WeakDecoder(nn.Module):
     """
 
     outputs: int
-    width: int = 256
+    width: int
     frame_width: int = 128
     ppg_dropout: float = 0.5
     frame_dropout: float = 0.2

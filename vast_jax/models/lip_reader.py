@@ -5,6 +5,7 @@ words and a blank; a second head tells phones, which teaches what words have in 
 """
 
 import functools
+import itertools
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from vast_jax.audio import PHONES
 from vast_jax.data.grid_corpus import BLANK, GRAMMAR, WORDS
 from vast_jax.face.mouth_crop import MOUTH_CROP
 from vast_jax.models import ctc
+from vast_jax.models.dropout import dropout
 from vast_jax.types import UserError
 from vast_jax.weights import exports, model_config
 
@@ -105,14 +107,11 @@ class LipNet(nn.Module):
         Dropout if given a key. Class 0 of the words is CTC's blank.
         """
         batch, frames, height, width, colours = views_BxTxHxWxC.shape
-        keys = iter(jax.random.split(key, 4 + len(self.dilations))) if key is not None else None
+        keys = itertools.repeat(None) if key is None else iter(jax.random.split(key, 4 + len(self.dilations)))
         mask_BxTx1 = mask_BxT[..., None]
 
         def drop(x_BxTxC):
-            if keys is None or self.dropout == 0:
-                return x_BxTxC
-            kept = jax.random.bernoulli(next(keys), 1 - self.dropout, (batch, 1, x_BxTxC.shape[-1]))
-            return jnp.where(kept, x_BxTxC / (1 - self.dropout), 0.0)
+            return dropout(x_BxTxC, self.dropout, next(keys), shared=1)
 
         def convolve(x_BxTxHxWxC, channels, stride, temporal=False):
             if temporal:

@@ -18,10 +18,10 @@ class StyleEncoder(nn.Module):
     2018, x-vectors): what is said of a face by plain statistics then holds for faces unlike those of the training.
     """
 
-    channels: tuple[int, ...] = (128, 128, 256, 256)
+    channels: tuple[int, ...]
+    state_width: int
     strides: tuple[int, ...] = (1, 2, 1, 2)
     speech_width: int = 64
-    state_width: int = 256
     pooled: bool = False
 
     @nn.compact

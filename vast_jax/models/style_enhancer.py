@@ -28,8 +28,8 @@ class StyleEnhancer(nn.Module):
     ablation without flow.
     """
 
-    style_width: int = 64
-    householder_steps: int = 4
+    style_width: int
+    householder_steps: int
 
     @nn.compact
     def __call__(self, h_BxH: Array, key: Array | None = None, temperature: float = 1.0) -> tuple[Array, Array, Array]:

@@ -57,14 +57,14 @@ class StyleTransfer(nn.Module):
     weak: tuple[int, ...]
     style_width: int = 64
     householder_steps: int = 4
-    encoder_channels: tuple[int, ...] = (128, 128, 256, 256)
-    encoder_state: int = 256
+    encoder_channels: tuple[int, ...] = (128, 128, 192, 192)
+    encoder_state: int = 192
     encoder_pooled: bool = False
     strong_width: int = 128
     strong_layers: int = 3
     strong_heads: int = 8
-    window: int = 32
-    weak_width: int = 256
+    window: int = 16
+    weak_width: int = 128
     ppg_dropout: float = 0.5
     modulated: bool = False
     lively: bool = False

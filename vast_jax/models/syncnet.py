@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vast_jax.models.dropout import dropout
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, WINDOW, windows
 from vast_jax.models.syncnet_original import OriginalPicture, OriginalSound
 from vast_jax.types import Array
@@ -58,12 +59,6 @@ def _unit(x: Array) -> Array:
     return x / jnp.sqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-8)
 
 
-def _drop(x: Array, rate: float, key: Array | None) -> Array:
-    if key is None or not rate:
-        return x
-    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0.0)
-
-
 class _SmallPicture(nn.Module):
     """Five grey frames, each levelled in brightness and contrast, as channels of one picture."""
 
@@ -81,7 +76,7 @@ class _SmallPicture(nn.Module):
         for index, width in enumerate(self.widths):
             kernel, stride = (7, 4) if index == 0 else (3, 2)
             x = nn.relu(nn.LayerNorm()(nn.Conv(width, (kernel, kernel), (stride, stride))(x)))
-        x = _drop(x.reshape(batch, count, -1), self.dropout, key)
+        x = dropout(x.reshape(batch, count, -1), self.dropout, key)
         return _unit(nn.Dense(self.embedding)(nn.relu(nn.Dense(self.hidden)(x))))
 
 
@@ -101,6 +96,6 @@ class _SmallSound(nn.Module):
             kernel = 3 if index < 2 else 1  # along time, where nothing is padded
             x = nn.relu(nn.LayerNorm()(nn.Conv(width, (kernel, 5), (1, 2), ((0, 0), (2, 2)))(x)))
             length -= kernel - 1
-        x = _drop(x.reshape(*x.shape[:2], -1), self.dropout, key)
+        x = dropout(x.reshape(*x.shape[:2], -1), self.dropout, key)
         x = nn.relu(nn.Conv(self.hidden, (length,), (hop,), "VALID")(x))
         return _unit(nn.Dense(self.embedding)(x))
