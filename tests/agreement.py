@@ -80,7 +80,7 @@ def style():
     pipeline.open_clips = lambda data_dir, split="train": clips
     return StylePart(
         d_style=4, encoder_channels=(8, 8, 8, 8), encoder_state=8, strong_width=16, strong_layers=1, strong_heads=2,
-        reach=8, weak_width=8, window=32,
+        attention_window=8, weak_width=8, example_frames=32,
     )  # fmt: skip
 
 

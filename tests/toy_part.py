@@ -13,12 +13,13 @@ from vast_jax import reporting
 from vast_jax.data import pipeline
 from vast_jax.training import Config
 from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Part
+from vast_jax.training.part import Part
+from vast_jax.types import Players
 from vast_jax.weights import exports
 
 
 @dataclasses.dataclass(frozen=True)
-class ToyPart:
+class ToyPart(Part):
     """Fits y = slope x; the second player learns the first one's weights."""
 
     width: int = 3
@@ -30,7 +31,7 @@ class ToyPart:
     def constants(self, data_dir):
         return {"slope": np.arange(1, self.width + 1, dtype=np.float32)}
 
-    def part(self, constants):
+    def players(self, constants):
         def init(key, batch):
             return {
                 "line": {"w": 0.1 * jax.random.normal(key, (batch["x"].shape[-1],))},
@@ -47,7 +48,7 @@ class ToyPart:
         def follower(params, batch, key, progress):
             return jnp.sum((params["follower"]["w"] - params["line"]["w"]) ** 2), {}
 
-        return Part(init, {"line": OfExamples(each, line), "follower": follower})
+        return Players(init, {"line": OfExamples(each, line), "follower": follower})
 
     def dataset(self, data_dir, split, batch_size, seed):
         def example(index, rng):

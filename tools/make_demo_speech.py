@@ -32,7 +32,7 @@ _WEAK = {"a": "ə", "and": "ænd", "of": "ʌv", "i": "I", "am": "æm", "your": "
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Args:
     voices: Path  # the npm archive of kokoro-js
     voice: str = "af_heart"
     text: str = TEXT
@@ -65,7 +65,7 @@ def _word(word: str, dictionary) -> str:
 
 
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Args, description=__doc__)
     style = kokoro.voices(arguments.voices, [arguments.voice])[arguments.voice]
     speech, _ = kokoro.Kokoro()(phonemes(arguments.text), style, arguments.speed)
     loud = np.flatnonzero(np.abs(speech) > 0.01)

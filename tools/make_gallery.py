@@ -33,7 +33,7 @@ CURVES = {
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Args:
     prompts: tuple[Path, ...]
     out: Path
     names: tuple[str, ...] = ()  # of the rows; none: the files'
@@ -43,7 +43,7 @@ class Arguments:
 
 
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Args, description=__doc__)
     names = arguments.names or tuple(path.stem for path in arguments.prompts)
     if len(names) != len(arguments.prompts):
         raise UserError(f"{len(arguments.prompts)} prompts, but {len(names)} names")

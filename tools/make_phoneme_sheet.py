@@ -28,7 +28,7 @@ ZOOM, MOUTH = 3, 64  # times; pixels of the crop
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Args:
     avatar: Path
     data: Path
     out: Path = Path("docs/phonemes.jpg")
@@ -36,7 +36,7 @@ class Arguments:
 
 
 def main() -> None:
-    args = tyro.cli(Arguments)
+    args = tyro.cli(Args)
     model = load_face_model()
     actor = load_avatar(args.avatar, model, load_acoustic())
     clips = footage(args.data, "held_out", actor.person, least=0) or footage(args.data, "train", actor.person)

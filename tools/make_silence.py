@@ -27,14 +27,14 @@ CURVES = {
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Args:
     out: Path
     style_model: str | None = None
     seed: int = 0
 
 
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Args, description=__doc__)
     models = generate.load_models(arguments.style_model)
     speech = np.r_[media.read_speech(DEMO_SPEECH), np.zeros(SILENCE * audio.SAMPLE_RATE, np.float32)]
     frames = audio.video_frames(len(speech), audio.SAMPLE_RATE)

@@ -175,8 +175,8 @@ def _wanted(args: Args) -> list[style_mix.Moment]:
     """The styles that the options name, each with the moment from which it holds."""
     if args.schedule:
         return style_mix.parse_schedule(args.schedule)
-    parts = [style_mix.parse_part(text) for text in args.style] or [style_mix.Part(str(args.prompt or DEMO_STYLE), 1.0)]
-    return [style_mix.Moment(0.0, tuple(parts))]
+    shares = [style_mix.parse_share(text) for text in args.style]
+    return [style_mix.Moment(0.0, tuple(shares) or (style_mix.Share(str(args.prompt or DEMO_STYLE), 1.0),))]
 
 
 def _speak(

@@ -52,8 +52,8 @@ class FaceTrack(NamedTuple):
     face_model: str  # hash of the face model the parameters belong to
 
 
-class Part(NamedTuple):
-    """A trainable part of the system: a set of players, each with its parameters and its loss.
+class Players(NamedTuple):
+    """The players of a part, each with its parameters and its loss.
 
     A VAE has one player, a GAN two. `losses` is ordered: the players are updated in that order in every step.
     """

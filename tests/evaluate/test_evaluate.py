@@ -15,7 +15,7 @@ from vast_jax.data.clips import Clip, encode_jpeg
 from vast_jax.data.pipeline import Clips
 from vast_jax.evaluate import __main__ as command
 from vast_jax.evaluate import held_out, planning, run, store
-from vast_jax.evaluate.cropped_video import see
+from vast_jax.evaluate.cropped_video import crop_video
 from vast_jax.evaluate.measuring import REAL, Instruments, Measured, measure_clip
 from vast_jax.evaluate.summary import FIGURES, OTHER_SOUND, TABLE_1
 from vast_jax.face.landmarks import Landmarker
@@ -59,7 +59,7 @@ def landmarker():
 
 @pytest.fixture(scope="module")
 def seen(real, face, landmarker):
-    return see(real / f"{NAMES[0]}.mp4", face, landmarker)
+    return crop_video(real / f"{NAMES[0]}.mp4", face, landmarker)
 
 
 def remade(folder, real, change, name=NAMES[0]):
@@ -91,7 +91,8 @@ def test_blur_delay_and_stillness_each_show_where_they_should(tools, seen, real,
         "still": lambda frames: np.repeat(frames[:1], len(frames), 0),
     }
     made = {
-        name: see(remade(tmp_path / name, real, change), face, landmarker, seen) for name, change in changes.items()
+        name: crop_video(remade(tmp_path / name, real, change), face, landmarker, seen)
+        for name, change in changes.items()
     }
     found = measure_clip(tools, NAMES[0], seen, made)
     figures = {system: measured.figures for system, measured in found.items()}
@@ -109,7 +110,7 @@ def test_a_video_of_another_size_gets_its_own_crop(seen, real, face, landmarker,
     def larger(frames):
         return np.stack([cv2.resize(np.pad(f, [(40, 40), (90, 10), (0, 0)], "edge"), None, fx=2, fy=2) for f in frames])
 
-    other = see(remade(tmp_path / "large", real, larger), face, landmarker, seen)
+    other = crop_video(remade(tmp_path / "large", real, larger), face, landmarker, seen)
     eyes = [np.nanmedian(video.landmarks[:, [33, 263], :2], 0) for video in (seen, other)]
     np.testing.assert_allclose(*eyes, atol=1)
     assert other.size != seen.size
@@ -247,7 +248,7 @@ class Actor:
 def world(monkeypatch, face, real, landmarker, tmp_path):
     clips, rng = [], np.random.default_rng(0)
     for name in (*NAMES, NAMES[0]):
-        video = see(real / f"{name}.mp4", face, landmarker)
+        video = crop_video(real / f"{name}.mp4", face, landmarker)
         ppg = rng.dirichlet(np.ones(41), FRAMES).astype(np.float32)
         speech, jpegs = (video.speech * 32767).astype(np.int16), [encode_jpeg(frame) for frame in video.frames]
         code = ("bbaf2n", "lgbf8n", "swwv7s")[len(clips)]
@@ -304,12 +305,12 @@ def test_what_went_wrong_in_passing_is_tried_again(world, tmp_path, monkeypatch)
     def broken(path, *rest):
         if held_out.OTHER in str(path):
             raise MemoryError
-        return see(path, *rest)
+        return crop_video(path, *rest)
 
-    monkeypatch.setattr(run, "see", broken)
+    monkeypatch.setattr(run, "crop_video", broken)
     with pytest.raises(UserError, match="no clip could be measured"):
         command.evaluate(args)
-    monkeypatch.setattr(run, "see", see)
+    monkeypatch.setattr(run, "crop_video", crop_video)
     assert command.evaluate(args)[held_out.OTHER]["frames"].n == 1
 
 

@@ -102,4 +102,4 @@ def test_the_command_prints_a_table_and_writes_figures(clip, tmp_path, capsys, m
     with pytest.raises(SystemExit):
         assessment.main(["--data", str(tmp_path / "data"), "--split", "held_out"])
     with pytest.raises(UserError, match="no held_out clips"):
-        assessment.report(assessment.Options(tmp_path / "data"))
+        assessment.report(assessment.Args(tmp_path / "data"))

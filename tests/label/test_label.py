@@ -178,7 +178,7 @@ def test_labels_and_report(tmp_path, monkeypatch):
         soundfile.write(folder / f"{name}.flac", np.full(second * 16000, 0.1), 16000)
     for name in ("af_heart-1", "af_bella-2"):
         (folder / f"{name}.phn").write_text("0 8000 AA\n")
-    arguments = label.Arguments(speech=(folder,), out=tmp_path / "labels")
+    arguments = label.Args(speech=(folder,), out=tmp_path / "labels")
     report = label.label(arguments)
     assert report["kokoro"]["labelled"] == 2 and report["kokoro"]["words unknown"] == 1
     assert json.loads((tmp_path / "labels" / "labelling.json").read_text()) == report
@@ -199,7 +199,7 @@ def test_librispeech_as_published(tmp_path):
         (folder / f"{names[1]}.flac").write_bytes(b"fLaC")
     pytest.importorskip("gruut")
     label._labeller.cache_clear()
-    report = label.label(label.Arguments((tmp_path / "LibriSpeech",), tmp_path / "labels", align=False, workers=2))
+    report = label.label(label.Args((tmp_path / "LibriSpeech",), tmp_path / "labels", align=False, workers=2))
     assert report["train-clean-100"] == {"recordings": 2, "labelled": 1, "hours labelled": 1 / 3600, **_REST}
     (train,), (held,) = read(tmp_path / "labels", "train"), read(tmp_path / "labels", "held_out")
     assert (train.name, held.name) == ("train-clean-100/103-1240-0000", "test-other/1688-142285-0000")

@@ -61,7 +61,7 @@ def test_batches_are_seeded_and_whole(data):
 
 def test_unlabelled_and_masked_frames_do_not_count(data):
     batch = first(PART.dataset(data, "train", 4, seed=0))
-    part = PART.part(PART.constants(data))
+    part = PART.players(PART.constants(data))
     params = part.init(jax.random.key(0), batch)
     loss = functools.partial(part.losses["acoustic"], params, key=None, progress=0.0)
     batch["labels"] = batch["labels"].copy()
@@ -95,7 +95,7 @@ def test_what_is_wanted_of_a_frame_is_the_mean_of_the_labels_around(spread):
 
 def test_learns_exports_and_reports(data, tmp_path):
     constants, batches = PART.constants(data), iter(PART.dataset(data, "train", 8, seed=0))
-    part, optimisers = PART.part(constants), PART.optimisers(STEPS)
+    part, optimisers = PART.players(constants), PART.optimisers(STEPS)
     state = init_state(Config(part=PART, steps=STEPS, batch_size=8), part, next(batches))
     step = jax.jit(functools.partial(train_step, part, optimisers, STEPS))
     losses = []
@@ -126,7 +126,7 @@ def test_a_lookahead_for_every_convolution():
 def test_the_papers_layer_along_time_fits_the_loop(data):
     part = AcousticPart(network="lstm", context=1, dense=8, width=8, window=5)
     batch = first(part.dataset(data, "train", 2, seed=0))
-    trained = part.part(part.constants(data))
+    trained = part.players(part.constants(data))
     start = functools.partial(init_state, Config(part=part, steps=2, batch_size=2), trained)
     step = functools.partial(train_step, trained, part.optimisers(2), 2)
     state = jax.eval_shape(start, batch)  # traced only: compiling its gradient takes half a minute
@@ -151,7 +151,7 @@ def test_a_layer_is_taught_by_itself_hearing_all(data, taught):
     batch = first(part.dataset(data, "train", 3, seed=0))
     assert batch["clean"].shape == batch["fbank"].shape and batch["same"].shape == batch["labels"].shape
     assert not np.array_equal(batch["clean"], batch["fbank"])
-    built = part.part(part.constants(""))
+    built = part.players(part.constants(""))
     params = built.init(jax.random.key(0), batch)
 
     def apart(params, batch):
@@ -172,11 +172,11 @@ def test_a_layer_is_taught_by_itself_hearing_all(data, taught):
 def test_ctc_is_taught_too(data, taught):
     part = dataclasses.replace(taught[0], ctc=True, window=60)
     batch = first(part.dataset(data, "train", 2, seed=0))
-    built = part.part(part.constants(""))
+    built = part.players(part.constants(""))
     params = built.init(jax.random.key(0), batch)
     loss, metrics = built.losses["acoustic"](params, batch, None, 0.0)
     alone = dataclasses.replace(part, teacher=None)
-    expected, _ = alone.part(alone.constants("")).losses["acoustic"](params, batch, None, 0.0)
+    expected, _ = alone.players(alone.constants("")).losses["acoustic"](params, batch, None, 0.0)
     assert metrics["apart"] > 0
     np.testing.assert_allclose(loss, expected + part.teaching * metrics["apart"], rtol=1e-5)
 
@@ -184,10 +184,10 @@ def test_ctc_is_taught_too(data, taught):
 def test_what_cannot_teach_is_said(data, taught):
     part = dataclasses.replace(taught[0], layer_ahead=(2, 2))
     with pytest.raises(UserError, match="no teacher of a Transformer of 2 layers"):
-        part.part(part.constants(""))
+        part.players(part.constants(""))
     part = dataclasses.replace(taught[0], window=751)
     with pytest.raises(UserError, match="hears 750 video frames"):
-        part.part(part.constants(""))
+        part.players(part.constants(""))
 
 
 def test_ctc_sums_over_all_times_of_the_phones(data):
@@ -197,7 +197,7 @@ def test_ctc_sums_over_all_times_of_the_phones(data):
     assert all(sorted(phones[phones != UNLABELLED]) == [2, 7] for phones in batch["phones"])
 
     short = {name: value[:2, :6] for name, value in batch.items()}
-    module, trained = part.module(), part.part(constants)
+    module, trained = part.module(), part.players(constants)
     params = trained.init(jax.random.key(0), short)
     fbank = (short["fbank"] - constants["mean"]) / constants["std"]
     logits = module.apply({"params": params["acoustic"]}, fbank, short["mask"])

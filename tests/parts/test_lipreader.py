@@ -145,7 +145,7 @@ def test_learns_exports_and_reports(home, tmp_path):
     own = part_of(home)
     data = iter(own.dataset(home / "data", "train", 4, seed=0))
     batch = next(data)
-    part, optimisers = own.part({}), own.optimisers(STEPS)
+    part, optimisers = own.players({}), own.optimisers(STEPS)
     params = start(part, batch)
     optimiser = {"lipreader": optimisers["lipreader"].init(params["lipreader"])}
     state = TrainState(jnp.zeros((), jnp.int32), params, optimiser, jax.random.key(0))
@@ -172,7 +172,7 @@ def test_learns_exports_and_reports(home, tmp_path):
 def test_padding_is_no_part_of_the_loss(home):
     own = part_of(home)
     batch = dict(next(iter(own.dataset(home / "data", "train", 4, seed=0))))
-    part = own.part({})
+    part = own.players({})
     params = start(part, batch)
     loss = jax.jit(functools.partial(part.losses["lipreader"], params, key=None, progress=1.0))
     mask = batch["mask"].copy()

@@ -43,13 +43,13 @@ def batch():
 
 @pytest.fixture(scope="module")
 def params(batch):
-    return random_like(jax.eval_shape(SMALL.part({}).init, jax.random.key(0), batch))
+    return random_like(jax.eval_shape(SMALL.players({}).init, jax.random.key(0), batch))
 
 
 @pytest.fixture(scope="module")
 def step():
     """(player, params, batch, progress) -> ((loss, metrics), gradient by all params), compiled once a player."""
-    part = SMALL.part({})
+    part = SMALL.players({})
 
     def compiled(loss):
         return jax.jit(jax.value_and_grad(lambda *args: loss(*args[:2], jax.random.key(1), args[2]), has_aux=True))
@@ -184,7 +184,7 @@ def test_report_and_export_make_an_avatar(data, params, tmp_path):
 def test_a_new_person_begins_with_the_shipped_renderer_where_it_fits(batch):
     part = RendererPart()
     weights, card = exports.load(part.start_from())
-    wanted = jax.eval_shape(part.part({}).init, jax.random.key(0), batch)["renderer"]
+    wanted = jax.eval_shape(part.players({}).init, jax.random.key(0), batch)["renderer"]
     assert jax.tree.map(jnp.shape, weights["renderer"]) == jax.tree.map(jnp.shape, wanted)
     assert card["licence"].startswith("CC-BY-4.0") and "texture" not in weights  # nobody's colours
     assert dataclasses.replace(part, start="scratch").start_from() is None

@@ -25,7 +25,7 @@ from vast_jax.weights import exports
 
 SMALL = StylePart(
     d_style=8, encoder_channels=(16, 16, 16, 16), encoder_state=16, strong_width=32, strong_layers=1, strong_heads=2,
-    reach=16, weak_width=16, window=48,
+    attention_window=16, weak_width=16, example_frames=48,
 )  # fmt: skip
 
 
@@ -215,11 +215,11 @@ def test_the_papers_preset_has_85_strong_and_148_weak_parameters(face233, monkey
     monkeypatch.setattr(pipeline, "open_clips", lambda data_dir, split="train": clips)
     small = dataclasses.replace(
         preset, face_model=str(face233), encoder_channels=(8, 8, 8, 8), encoder_state=8, strong_width=16,
-        strong_layers=1, weak_width=16, window=24,
+        strong_layers=1, weak_width=16, example_frames=24,
     )  # fmt: skip
     constants = small.constants("anywhere")
     assert (len(constants["strong"]), len(constants["weak"])) == (85, 148)
-    part, batch = small.part(constants), next(iter(small.dataset("anywhere", "train", 2, 0)))
+    part, batch = small.players(constants), next(iter(small.dataset("anywhere", "train", 2, 0)))
     assert batch["expression"].shape == (2, 24, 233)
     params = jax.jit(part.init)(jax.random.key(0), batch)
     loss, grads = jax.jit(jax.value_and_grad(lambda p: part.losses["style"](p, batch, jax.random.key(1), 0.5)[0]))(
@@ -243,7 +243,7 @@ def test_other_forms_have_a_finite_loss_and_speak(opened, changed):
     part = dataclasses.replace(SMALL, **changed)
     constants = part.constants("anywhere")
     batch = next(iter(part.dataset("anywhere", "train", 2, 0)))
-    trained, module = part.part(constants), part.module(constants)
+    trained, module = part.players(constants), part.module(constants)
     params = random_like(jax.eval_shape(trained.init, jax.random.key(0), batch))
     loss, metrics = jax.jit(lambda p: trained.losses["style"](p, batch, jax.random.key(1), 0.5))(params)
     assert np.isfinite(loss) and all(np.isfinite(float(value)) for value in metrics.values())
@@ -259,7 +259,7 @@ def test_other_forms_have_a_finite_loss_and_speak(opened, changed):
 @pytest.mark.slow
 def test_training_lowers_the_loss_then_reports_and_exports(opened, tmp_path):
     constants = SMALL.constants("anywhere")
-    part, data = SMALL.part(constants), iter(SMALL.dataset("anywhere", "train", 8, 0))
+    part, data = SMALL.players(constants), iter(SMALL.dataset("anywhere", "train", 8, 0))
     params = jax.jit(part.init)(jax.random.key(0), next(data))["style"]
     optimiser = optax.adam(3e-3)
     state = optimiser.init(params)

@@ -130,13 +130,13 @@ def test_a_clip_that_is_itself_out_of_sync_is_learned_as_such():
             return frames, sound + variables["params"]
 
     object.__setattr__(told := dataclasses.replace(TINY, neighbour=0.0), "module", Told)
-    loss = told.part({}).losses["syncnet"]
+    loss = told.players({}).losses["syncnet"]
     batch = {"frames": np.asarray(seen), "sound": np.asarray(heard)}
     value, metrics = loss({"syncnet": jnp.zeros(16)}, batch, None, 0.0)
     assert metrics["late"] == 0.5 and metrics["window_accuracy"] > 0.9 and metrics["own"] < 1.0
     strict = dataclasses.replace(TINY, neighbour=0.0, most_late=0)
     object.__setattr__(strict, "module", Told)
-    worse, metrics = strict.part({}).losses["syncnet"]({"syncnet": jnp.zeros(16)}, batch, None, 0.0)
+    worse, metrics = strict.players({}).losses["syncnet"]({"syncnet": jnp.zeros(16)}, batch, None, 0.0)
     assert worse > value + 1 and metrics["late"] == 0
 
 
@@ -146,7 +146,7 @@ def test_the_first_loss_is_the_golden_one():
         "frames": rng.integers(0, 256, (2, 36, 96, 96), np.uint8),
         "sound": rng.normal(size=(2, 72, 80)).astype(np.float32),
     }
-    part = TINY.part({})
+    part = TINY.players({})
     params = {"syncnet": random_weights(TINY.module(), batch["frames"], batch["sound"])["params"]}
     value, metrics = jax.jit(part.losses["syncnet"])(params, batch, jax.random.key(0), 0.0)
     found = [float(value), float(metrics["own"]), float(metrics["others"])]

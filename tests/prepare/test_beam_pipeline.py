@@ -6,14 +6,14 @@ from data.test_builders import assert_same
 
 from prepare.test_prepare import tracker, video  # noqa: F401, fixtures: a tracker that sees a face in every video
 from vast_jax.data.pipeline import open_clips
-from vast_jax.prepare.__main__ import Options, parse, prepare
+from vast_jax.prepare.__main__ import Args, parse, prepare
 from vast_jax.types import UserError
 
 IN_THIS_PROCESS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory")
 
 
 def run(out, *videos, beam=IN_THIS_PROCESS, **options):
-    prepare(Options(out=out, videos=videos, workers=1, beam=beam, **options))
+    prepare(Args(out=out, videos=videos, workers=1, beam=beam, **options))
     return out
 
 

@@ -14,7 +14,7 @@ from vast_jax.data.pipeline import open_clips
 from vast_jax.data.splits import is_held_out
 from vast_jax.prepare import __main__ as command
 from vast_jax.prepare import footage
-from vast_jax.prepare.__main__ import Options, prepare
+from vast_jax.prepare.__main__ import Args, prepare
 from vast_jax.prepare.quality import Quality
 from vast_jax.prepare.tracking_check import Residual
 from vast_jax.types import FaceTrack, UserError
@@ -133,7 +133,7 @@ def video(tmp_path):
 
 
 def run(tmp_path: Path, *videos: Path, **options) -> Path:
-    prepare(Options(out=tmp_path / "out", videos=videos, workers=1, **options))
+    prepare(Args(out=tmp_path / "out", videos=videos, workers=1, **options))
     return tmp_path / "out"
 
 

@@ -42,10 +42,10 @@ def value_and_gradient(loss, params, batch, key=jax.random.key(3)):  # noqa: B00
     return jax.jit(jax.value_and_grad(lambda p: loss(p, batch, key, 0.0)[0]))(params)
 
 
-@pytest.mark.parametrize("parts", [2, 8])
-def test_parts_change_nothing_but_rounding(case, parts):
+@pytest.mark.parametrize("pieces", [2, 8])
+def test_pieces_change_nothing_but_rounding(case, pieces):
     loss = OfExamples(each, total)
-    whole, split = (value_and_gradient(one, *case) for one in (loss, dataclasses.replace(loss, parts=parts)))
+    whole, split = (value_and_gradient(one, *case) for one in (loss, dataclasses.replace(loss, pieces=pieces)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, split)
 
 
@@ -71,15 +71,15 @@ def test_without_a_key_nothing_is_drawn(case):
     assert float(plain) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_a_parts_memory_is_all_that_is_held():
+def test_a_pieces_memory_is_all_that_is_held():
     """Of a wide hidden layer, whose activations are most of the memory."""
     kernel, batch = jnp.ones((4, 4096)), {"x": np.ones((16, 64, 4), np.float32)}
 
     def wide(kernel, batch, key, progress):
         return jnp.tanh(jnp.tanh(batch["x"] @ kernel) * 2).mean((1, 2))
 
-    def memory(parts):
-        loss = OfExamples(wide, lambda found, *_: (found.mean(), {}), parts=parts)
+    def memory(pieces):
+        loss = OfExamples(wide, lambda found, *_: (found.mean(), {}), pieces=pieces)
         step = jax.jit(jax.grad(lambda k: loss(k, batch, None, 0.0)[0]))
         return step.lower(kernel).compile().memory_analysis().temp_size_in_bytes
 

@@ -46,7 +46,7 @@ def whole(tmp_path_factory):
 
 
 def toy_step():
-    part = config.part.part(config.part.constants(None))
+    part = config.part.players(config.part.constants(None))
     batch = {"x": np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)}
     step = functools.partial(train_step, part, config.part.optimisers(config.steps), config.steps)
     return step, init_state(config, part, batch), batch

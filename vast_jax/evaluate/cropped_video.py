@@ -22,7 +22,7 @@ LONGEST = 60 * media.FPS  # frames of a video that are measured: its crops are h
 _ALREADY_CROPPED = 12  # pixels by which a picture of 256 x 256 may miss its own crop and still be taken for it
 
 
-class Seen(NamedTuple):
+class CroppedVideo(NamedTuple):
     """A video of T frames."""
 
     frames: np.ndarray  # [T, 256, 256, 3] uint8
@@ -33,7 +33,9 @@ class Seen(NamedTuple):
     cut: bool  # whether the video goes on after the T frames
 
 
-def see(path: str | os.PathLike, face_model: FaceModel, landmarker: Landmarker, like: Seen | None = None) -> Seen:
+def crop_video(
+    path: str | os.PathLike, face_model: FaceModel, landmarker: Landmarker, like: CroppedVideo | None = None
+) -> CroppedVideo:
     """Looks at the first minute of a video.
 
     The crop is that of the real video (`like`) where the two are of one size, so that pixels compare; otherwise the
@@ -64,7 +66,7 @@ def see(path: str | os.PathLike, face_model: FaceModel, landmarker: Landmarker, 
     )
     upright = unbiased(face_model.detector_bias, landmarks, found.seen)
     track = track._replace(**fit_clip(face_model, upright, found.seen, camera_of(track))._asdict())
-    return Seen(
+    return CroppedVideo(
         np.stack(list(Crops(path, box, 0, count, size))),
         track,
         np.where(found.seen[:, None, None], landmarks, np.float32(np.nan)),

@@ -8,7 +8,7 @@ import numpy as np
 
 from vast_jax.audio import fit
 from vast_jax.data.grid_corpus import is_grid_name
-from vast_jax.evaluate.cropped_video import Seen
+from vast_jax.evaluate.cropped_video import CroppedVideo
 from vast_jax.face.eroded_background import hole_of
 from vast_jax.face.following import runs
 from vast_jax.face.model import FaceModel
@@ -58,7 +58,9 @@ class Measured(NamedTuple):
     arrays: dict[str, np.ndarray]  # expression [n, D] where seen, features [n, F], sync embeddings, aperture [T]
 
 
-def measure_clip(tools: Instruments, name: str, real: Seen, made: Mapping[str, Seen]) -> dict[str, Measured]:
+def measure_clip(
+    tools: Instruments, name: str, real: CroppedVideo, made: Mapping[str, CroppedVideo]
+) -> dict[str, Measured]:
     """Everything about a clip, the real video under "real".
 
     Args:
@@ -77,7 +79,9 @@ def measure_clip(tools: Instruments, name: str, real: Seen, made: Mapping[str, S
     return found
 
 
-def alone(tools: Instruments, name: str, seen: Seen, real: Seen, hole: np.ndarray, still: np.ndarray) -> Measured:
+def alone(
+    tools: Instruments, name: str, seen: CroppedVideo, real: CroppedVideo, hole: np.ndarray, still: np.ndarray
+) -> Measured:
     """Sharpness, sync, lip reading and expressiveness of one video; a mute one is heard with the real one's sound."""
     expression, valid = seen.track.expression, seen.track.valid
     figures = {"frames": len(valid), "frames_without_face": int((~valid).sum())}
@@ -113,7 +117,7 @@ def alone(tools: Instruments, name: str, seen: Seen, real: Seen, hole: np.ndarra
     return Measured(figures, words, arrays)
 
 
-def pair(tools: Instruments, seen: Seen, real: Seen, hole: np.ndarray) -> dict[str, float]:
+def pair(tools: Instruments, seen: CroppedVideo, real: CroppedVideo, hole: np.ndarray) -> dict[str, float]:
     """Fidelity to the real video, frame by frame: pixels, landmarks, lips and expression."""
     count = min(len(seen.frames), len(real.frames))
     made, true = seen.frames[:count], real.frames[:count]
@@ -146,7 +150,7 @@ def pair(tools: Instruments, seen: Seen, real: Seen, hole: np.ndarray) -> dict[s
 
 
 def _perceived(
-    tools: Instruments, real: Seen, made: Mapping[str, Seen], hole: np.ndarray
+    tools: Instruments, real: CroppedVideo, made: Mapping[str, CroppedVideo], hole: np.ndarray
 ) -> dict[str, tuple[dict[str, float], dict[str, np.ndarray]]]:
     """LPIPS, and features of the real and every made video, for some frames that all have."""
     count = min(len(seen.frames) for seen in (real, *made.values()))
@@ -168,7 +172,7 @@ def _perceived(
     return found
 
 
-def _speech(seen: Seen, real: Seen) -> np.ndarray | None:
+def _speech(seen: CroppedVideo, real: CroppedVideo) -> np.ndarray | None:
     """The video's own sound, or that of the real one where it is as long to a frame."""
     if seen.speech is not None or real.speech is None:
         return seen.speech

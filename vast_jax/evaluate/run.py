@@ -9,7 +9,7 @@ import numpy as np
 
 from vast_jax import media
 from vast_jax.evaluate import store
-from vast_jax.evaluate.cropped_video import LONGEST, Seen, see
+from vast_jax.evaluate.cropped_video import LONGEST, CroppedVideo, crop_video
 from vast_jax.evaluate.held_out import GENERATED
 from vast_jax.evaluate.measuring import REAL, Instruments, Measured, measure_clip
 from vast_jax.evaluate.planning import Job, words_of
@@ -65,7 +65,7 @@ def track_prompts(
                 digest = sha256(videos[name])
                 path = out / "measured" / "prompts" / f"{digest}.npz"
                 if (known := store.load(path, recipe(tools.face))) is None:
-                    expression = see(videos[name], tools.face, landmarker).track.expression
+                    expression = crop_video(videos[name], tools.face, landmarker).track.expression
                     known = store.Stored({REAL: Measured({}, {}, {"expression": expression})}, {}, 0.0)
                     store.save(path, recipe(tools.face), known)
                 tracked[name] = known.measured[REAL].arrays["expression"]
@@ -78,10 +78,10 @@ def _measured(job: Job, tools: Instruments, landmarker) -> tuple[dict[str, Measu
     """One clip, remarks, and whether these will be the same next time: whatever is wrong with the videos themselves."""
     if REAL not in job.paths:
         return {}, {}, False
-    real, made, remarks, lasting = see(job.paths[REAL], tools.face, landmarker), {}, {}, True
+    real, made, remarks, lasting = crop_video(job.paths[REAL], tools.face, landmarker), {}, {}, True
     for system, path in job.paths.items():
         try:
-            video = real if system == REAL else see(path, tools.face, landmarker, real)
+            video = real if system == REAL else crop_video(path, tools.face, landmarker, real)
         except Exception as error:
             remarks[f"{job.name}, {system}"], lasting = words_of(error), lasting and isinstance(error, UserError)
             continue
@@ -92,7 +92,7 @@ def _measured(job: Job, tools: Instruments, landmarker) -> tuple[dict[str, Measu
     return measure_clip(tools, job.name, real, made) if made else {}, remarks, lasting
 
 
-def _oddities(video: Seen, real: Seen) -> Iterator[str]:
+def _oddities(video: CroppedVideo, real: CroppedVideo) -> Iterator[str]:
     """What the figures of a video do not tell."""
     if len(video.frames) != len(real.frames):
         yield f"{len(video.frames)} frames for {len(real.frames)} real ones: those in common compared"

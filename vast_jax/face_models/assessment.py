@@ -39,7 +39,7 @@ Figures = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Options:
+class Args:
     """Tells how good the tracks of prepared footage are."""
 
     data: Path
@@ -126,7 +126,7 @@ def _distance(points: np.ndarray, first: int, second: int) -> np.ndarray:
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
 
 
-def report(options: Options) -> dict:
+def report(options: Args) -> dict:
     """Assesses all clips of the split; prints the table and returns the figures a folder.
 
     Raises:
@@ -170,7 +170,7 @@ def report(options: Options) -> dict:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: report(cli.parse(Options, argv, prog="python -m vast_jax.face_models.assessment")))
+    cli.run(lambda: report(cli.parse(Args, argv, prog="python -m vast_jax.face_models.assessment")))
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def _share(people: Sequence[str], frames: Sequence[int]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Options:
+class Args:
     """Learns the shapes that a head lacks from prepared footage, and writes the head with them."""
 
     data: Path
@@ -205,10 +205,10 @@ def observed(clip: Clip, model: FaceModel) -> Observed:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: _main(cli.parse(Options, argv, prog="python -m vast_jax.face_models.correctives")))
+    cli.run(lambda: _main(cli.parse(Args, argv, prog="python -m vast_jax.face_models.correctives")))
 
 
-def _main(options: Options) -> None:
+def _main(options: Args) -> None:
     check_writable(options.out.parent)
     clips = [clip for clip in open_clips(options.data, "train") if clip.name.startswith(options.clips or ("",))]
     clips = some_of_each_person(clips, options.clips_a_person)

@@ -31,7 +31,7 @@ _JOB = 50
 
 
 @dataclass(frozen=True)
-class Options:
+class Args:
     """Learns the habits of the landmark detector on rendered people, and writes the face model with them."""
 
     out: Path
@@ -67,10 +67,10 @@ def _landmarker() -> Landmarker:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: _main(cli.parse(Options, argv, prog="python -m vast_jax.face_models.learn_detector_bias")))
+    cli.run(lambda: _main(cli.parse(Args, argv, prog="python -m vast_jax.face_models.learn_detector_bias")))
 
 
-def _main(options: Options) -> None:
+def _main(options: Args) -> None:
     if options.people < LEAST:
         raise UserError(f"{options.people} people tell nothing: ask for {LEAST} or more")
     check_writable(options.out.parent)

@@ -18,7 +18,7 @@ PRIOR = "prior"
 FADE = 0.8  # seconds that one style takes to become the next
 
 
-class Part(NamedTuple):
+class Share(NamedTuple):
     """A share of a mix."""
 
     source: str  # a path, or PRIOR
@@ -29,10 +29,10 @@ class Moment(NamedTuple):
     """When a style is reached, and its mix."""
 
     seconds: float
-    parts: tuple[Part, ...]
+    shares: tuple[Share, ...]
 
 
-def parse_part(text: str) -> Part:
+def parse_share(text: str) -> Share:
     """ "angry.mp4:0.7" or "angry.mp4" (1). UserError: no name, a share that is not above 0."""
     name, _, share = text.strip().rpartition(":")
     if not name or not re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", share):
@@ -43,7 +43,7 @@ def parse_part(text: str) -> Part:
         weight = 0.0
     if not name or not 0 < weight < float("inf"):
         raise UserError(f"{text!r} is no style: give a prompt, or a prompt and its share, as angry.mp4:0.7")
-    return Part(name, weight)
+    return Share(name, weight)
 
 
 def parse_schedule(text: str) -> list[Moment]:
@@ -53,8 +53,8 @@ def parse_schedule(text: str) -> list[Moment]:
         found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*s\s+(\S.*?)\s*", entry)
         if not found:
             raise UserError(f"{entry.strip()!r} is no part of a schedule: write '0s calm.style, 4.2s angry.mp4'")
-        parts = tuple(parse_part(part) for part in found[2].split("+"))
-        moments.append(Moment(float(found[1]), parts))
+        shares = tuple(parse_share(share) for share in found[2].split("+"))
+        moments.append(Moment(float(found[1]), shares))
     moments.sort(key=lambda moment: moment.seconds)
     if len({moment.seconds for moment in moments}) < len(moments):
         raise UserError(f"{text!r}: two styles at one time")
@@ -91,8 +91,10 @@ def resolve(
 ) -> np.ndarray:
     """A schedule as styles: [S] where there is one, else [T, S]. `encode` gives the style of a source."""
     vectors = [
-        strengthen(mix([encode(part.source) for part in parts], [part.weight for part in parts]), neutral, intensity)
-        for _, parts in moments
+        strengthen(
+            mix([encode(share.source) for share in shares], [share.weight for share in shares]), neutral, intensity
+        )
+        for _, shares in moments
     ]
     if len(vectors) == 1:
         return vectors[0]

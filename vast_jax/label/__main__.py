@@ -41,7 +41,7 @@ MIN_CONFIDENCE = -0.7  # mean log probability of Whisper's words
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Args:
     """What to label and where to."""
 
     speech: tyro.conf.Positional[tuple[Path, ...]]  # audio or video files, or folders of them
@@ -175,7 +175,7 @@ def _label(job: tuple[Recording, Path | None, bool]) -> Labelled:
     return _labeller(whisper, align)(recording)
 
 
-def label(arguments: Arguments) -> dict[str, dict[str, float]]:
+def label(arguments: Args) -> dict[str, dict[str, float]]:
     """Labels all recordings and writes the dataset; by corpus, what was labelled and why the rest was left out.
 
     UserError: nothing could be labelled; files are missing or of another form; the dataset cannot be written.
@@ -226,7 +226,7 @@ def describe(report: dict[str, dict[str, float]]) -> str:
 
 
 def main() -> None:
-    print(describe(label(tyro.cli(Arguments, description=__doc__))))
+    print(describe(label(tyro.cli(Args, description=__doc__))))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ SOUND = 128  # first numbers of a voice: how it sounds; the others: how it speak
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Args:
     voices: Path  # the npm archive of kokoro-js
     dictionary: Path  # CMUdict with stress, cmudict.dict
     out: Path  # folder; its name is that of the corpus, and data.splits knows "kokoro"
@@ -89,7 +89,7 @@ def speaker(number: int, rng: np.random.Generator, voices: dict[str, np.ndarray]
     return "mix", np.concatenate([sound[:, :SOUND], manner[:, SOUND:]], axis=1)
 
 
-def speak(job: tuple[Arguments, int]) -> float:
+def speak(job: tuple[Args, int]) -> float:
     """Writes an utterance and its phones; its seconds (0: it was there)."""
     arguments, number = job
     model, voices, words, common, frequency = _tools(arguments.voices, arguments.dictionary)
@@ -111,7 +111,7 @@ def speak(job: tuple[Arguments, int]) -> float:
 
 
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Args, description=__doc__)
     for path in (arguments.voices, arguments.dictionary):
         if not path.is_file():
             raise UserError(f"{path}: no such file")

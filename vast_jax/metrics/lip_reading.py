@@ -123,7 +123,7 @@ def clip_mouths(clip: Clip) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Options:
+class Args:
     """Measures the lip reader on prepared clips of the GRID corpus."""
 
     data: Path
@@ -138,7 +138,7 @@ class Options:
     """File for the figures, besides the printed ones."""
 
 
-def report(options: Options) -> dict[str, dict[str, float]]:
+def report(options: Args) -> dict[str, dict[str, float]]:
     """Prints the table; returns `measure`'s figures.
 
     Raises:
@@ -166,7 +166,7 @@ def report(options: Options) -> dict[str, dict[str, float]]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: report(cli.parse(Options, argv, prog="python -m vast_jax.metrics.lip_reading")))
+    cli.run(lambda: report(cli.parse(Args, argv, prog="python -m vast_jax.metrics.lip_reading")))
 
 
 if __name__ == "__main__":

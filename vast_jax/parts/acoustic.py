@@ -20,7 +20,8 @@ from vast_jax.models.recogniser import Recogniser
 from vast_jax.parts import acoustic_report
 from vast_jax.parts.acoustic_data import Examples
 from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Batch, Part, UserError
+from vast_jax.training.part import Part
+from vast_jax.types import Batch, Players, UserError
 from vast_jax.weights import exports, model_config
 
 TEACHER = "acoustic_teacher"  # the part of its card
@@ -28,7 +29,7 @@ MEASURED = 5000  # utterances that the mean and deviation of the features are ta
 
 
 @dataclasses.dataclass(frozen=True)
-class AcousticPart:
+class AcousticPart(Part):
     """The acoustic model and how it is trained."""
 
     network: Literal["convolutions", "lstm", "transformer"] = "convolutions"
@@ -115,7 +116,7 @@ class AcousticPart:
         std = np.sqrt(np.maximum(square / count - mean**2, 1e-6))
         return {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
 
-    def part(self, constants: Mapping[str, np.ndarray]) -> Part:
+    def players(self, constants: Mapping[str, np.ndarray]) -> Players:
         """One player, "acoustic". Its loss is the mean cross-entropy of the labelled frames, or of CTC, by phone."""
         module, mean, std = self.module(), jnp.asarray(constants["mean"]), jnp.asarray(constants["std"])
         heard = self._teacher()
@@ -143,7 +144,7 @@ class AcousticPart:
             apart = (apart_BxT * same_BxT).sum() / jnp.maximum(same_BxT.sum(), 1)
             return loss + self.teaching * apart, metrics | {"apart": apart}
 
-        return Part(init=init, losses={"acoustic": OfExamples(each, total)})
+        return Players(init=init, losses={"acoustic": OfExamples(each, total)})
 
     def _teacher(self) -> Callable | None:
         """(normalised log mel, mask) -> what comes out of each layer of the teacher. UserError: none that fits."""

@@ -30,7 +30,7 @@ LICENCE = "MIT (OpenAI Whisper tiny)"
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Args:
     model: tyro.conf.Positional[Path]  # folder with model.bin
     labels: Path  # labelled speech, to measure the positions' effect on
     out: Path  # folder
@@ -184,7 +184,7 @@ def _logits(params: dict, layer: int, x: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Args, description=__doc__)
     part = arguments.part
     arrays = read_ctranslate2(arguments.model / "model.bin")
     params = convert(arrays, part)

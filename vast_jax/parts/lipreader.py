@@ -19,7 +19,8 @@ from vast_jax.metrics import lip_reading
 from vast_jax.models.lip_reader import LipNet, LipReader
 from vast_jax.parts.lipreader_data import Examples, Sentence, grid_clips, sentences
 from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Batch, Part
+from vast_jax.training.part import Part
+from vast_jax.types import Batch, Players
 from vast_jax.weights import exports
 
 SHOWN = 4  # held-out clips whose posteriors are drawn
@@ -27,7 +28,7 @@ PICTURES = 12  # of each
 
 
 @dataclasses.dataclass(frozen=True)
-class LipReaderPart:
+class LipReaderPart(Part):
     """The lip reader and how it is trained."""
 
     align: str | None = None
@@ -62,7 +63,7 @@ class LipReaderPart:
         """None: clips are standardised one by one."""
         return {}
 
-    def part(self, constants: Mapping[str, np.ndarray]) -> Part:
+    def players(self, constants: Mapping[str, np.ndarray]) -> Players:
         """One player, "lipreader"; its loss is the weighted sum of frames, CTC (a word) and phones (a frame)."""
         module = self.module()
 
@@ -86,7 +87,7 @@ class LipReaderPart:
             right = _mean(logits_BxTxC.argmax(-1) == labels_BxT, mask_BxT & (labels_BxT != BLANK))
             return total, {"frames": frames, "ctc": ctc, "phones": phones, "accuracy": right}
 
-        return Part(init=init, losses={"lipreader": OfExamples(each, total)})
+        return Players(init=init, losses={"lipreader": OfExamples(each, total)})
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `lipreader_data.Examples` from the training clips that have an alignment."""

@@ -21,19 +21,19 @@ from vast_jax.data import pipeline
 from vast_jax.face.model import load_face_model
 from vast_jax.generation import avatar, avatar_bundle, footage_range
 from vast_jax.models.discriminator import Discriminator
-from vast_jax.models.renderer import REDUCTION, Renderer, composite, conditions
+from vast_jax.models.renderer import REDUCTION, Renderer, conditions
 from vast_jax.models.vgg import VGG16, load_vgg16
 from vast_jax.parts import renderer_preflight, renderer_report
 from vast_jax.parts.renderer_data import Examples, footage, texture_of, training_windows
-from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Array, Batch, Part, UserError
+from vast_jax.parts.renderer_loss import Game, Weights, pictures
+from vast_jax.training.part import Part
+from vast_jax.types import Batch, Players, UserError
 
-HALVINGS = 3  # of the pictures in the coarse errors
 _SHIPPED = Path(str(resources.files("vast_jax") / "assets" / "renderer.safetensors"))
 
 
 @dataclasses.dataclass(frozen=True)
-class RendererPart:
+class RendererPart(Part):
     """The renderer and how it is trained; half the width of `configs/renderer_full.py`."""
 
     constants_of_data: ClassVar[bool] = True  # they describe the person: another's weights come without theirs
@@ -130,85 +130,36 @@ class RendererPart:
         clips = footage(data_dir, "train", self.person, self.face_model)
         return renderer_preflight.preflight(clips, load_face_model(self.face_model), out_dir)
 
-    def part(self, constants: Mapping[str, np.ndarray]) -> Part:
-        """Two players: "renderer", then "discriminator" against the renderer's new weights."""
-        renderer, discriminator = self.module(), Discriminator(self.discriminator_widths)
-        kept_apart = jax.checkpoint if self.remat else lambda function: function
-        perceptual = kept_apart(self._perceptual())
-
-        def inputs(batch: Batch) -> tuple[Array, Array, Array]:
-            """Mesh and frames in [-1, 1], hole in [0, 1] with a soft edge, [B, T, H, W, C]."""
-            mesh, frames = (batch[name].astype(jnp.float32) / 127.5 - 1 for name in ("mesh", "frames"))
-            return mesh, frames, batch["hole"].astype(jnp.float32) / 255
-
-        def render(params, batch: Batch) -> tuple[Array, Array, Array, Array]:
-            mesh, frames, hole = inputs(batch)
-            apply = kept_apart(renderer.apply)
-            generated, _ = apply({"params": params["renderer"]}, *conditions(mesh, frames, hole), batch["ppg"])
-            image = composite(generated, frames, hole) if self.composite else generated
-            return image, frames, mesh, hole
-
-        def judged(key, *arrays: Array) -> list[Array]:
-            """Some frames of each example, evenly spread from a random one on."""
-            total = arrays[0].shape[1]
-            count = self.judged_frames or total
-            at = (jax.random.randint(key, (), 0, total) + jnp.arange(count) * (total // count)) % total
-            return [array[:, at].reshape(-1, *array.shape[2:]) for array in arrays]
-
-        def judge(params, mesh: Array, image: Array) -> tuple[Array, list[Array]]:
-            return kept_apart(discriminator.apply)({"params": params["discriminator"]}, mesh, image)
-
-        def drawn(params, batch: Batch, key, progress):
-            image, frames, mesh, hole = render(params, batch)
-            weight = (hole if self.composite else jnp.ones_like(hole)) * (
-                1 + self.mouth_weight * _inside(batch["boxes"], hole)
-            )
-            fake, real, shape = judged(key, image, frames, mesh)
-
-            logits, seen = judge(params, shape, fake)
-            _, wanted = jax.lax.stop_gradient(judge(params, shape, real))
-            means = {
-                "perceptual": perceptual(fake, real),
-                "gan": losses.generator_loss(logits),
-                "matching": sum(losses.l1(a, b) for a, b in zip(seen, wanted, strict=True)) / len(seen),
-            }
-            errors = losses.l1_by_scale(image, frames, weight, HALVINGS)
-            return errors, {name: value[None] for name, value in means.items()}
-
-        def renderer_loss(of_each, batch: Batch, progress):
-            errors, means = of_each
-            l1, *coarser = losses.pooled(*errors)
-            coarse, found = sum(coarser), {name: value.mean() for name, value in means.items()}
-            grown = jnp.clip((progress - self.adversarial_from) / max(self.adversarial_from, 1e-6), 0, 1)
-            against = self.gan_weight * found["gan"] + self.matching_weight * found["matching"]
-            plain = self.l1_weight * l1 + self.coarse_weight * coarse + self.perceptual_weight * found["perceptual"]
-            return plain + grown * against, {"l1": l1, "coarse": coarse, **found}
-
-        def told_apart(params, batch: Batch, key, progress):
-            image, frames, mesh, _ = jax.lax.stop_gradient(render(params, batch))
-            fake, real, shape = judged(key, image, frames, mesh)
-            both = jnp.concatenate([real, fake])
-            logits, _ = judge(params, jnp.concatenate([shape, shape]), both)
-            return losses.discriminator_loss(*jnp.split(logits, 2))[None]
-
-        def discriminator_loss(of_each, batch: Batch, progress):
-            # Not before the renderer minds: one that had learned all of an early renderer's faults would drown it.
-            return (progress >= self.adversarial_from) * of_each.mean(), {}
+    def players(self, constants: Mapping[str, np.ndarray]) -> Players:
+        """Two: "renderer", then "discriminator" against the renderer's new weights."""
+        game = Game(
+            self.module(),
+            Discriminator(self.discriminator_widths),
+            jax.checkpoint(self._perceptual()) if self.remat else self._perceptual(),
+            Weights(
+                self.l1_weight,
+                self.coarse_weight,
+                self.mouth_weight,
+                self.perceptual_weight,
+                self.gan_weight,
+                self.matching_weight,
+            ),
+            self.composite,
+            self.judged_frames,
+            self.adversarial_from,
+            self.remat,
+        )
 
         def init(key, batch: Batch):
             keys = jax.random.split(key)
-            mesh, frames, hole = (array[:, :1] for array in inputs(batch))
-            pictures = conditions(mesh, frames, hole)
+            mesh, frames, hole = (array[:, :1] for array in pictures(batch))
+            seen = conditions(mesh, frames, hole)
             return {
-                "renderer": renderer.init(keys[0], *pictures, batch["ppg"][:, :1])["params"],
-                "discriminator": discriminator.init(keys[1], mesh[:, 0], frames[:, 0])["params"],
+                "renderer": game.renderer.init(keys[0], *seen, batch["ppg"][:, :1])["params"],
+                "discriminator": game.discriminator.init(keys[1], mesh[:, 0], frames[:, 0])["params"],
             }
 
-        players = {
-            "renderer": OfExamples(drawn, renderer_loss),
-            "discriminator": OfExamples(told_apart, discriminator_loss),
-        }
-        return Part(init=init, losses=players)
+        return Players(init=init, losses=game.losses())
 
     def _perceptual(self):
         """(fake, real [N, H, W, 3]) -> the perceptual loss; 0 without VGG16."""
@@ -263,13 +214,3 @@ class RendererPart:
             texture=constants.get("texture"),
             footage_range=constants.get("reach"),
         )
-
-
-def _inside(boxes: Array, hole: Array) -> Array:
-    """1 in any of the boxes [B, n, 4] (top, left, bottom, right), else 0: [B, 1, H, W, 1] of a hole's height, width."""
-    height, width = hole.shape[2:4]
-    top, left, bottom, right = (boxes[..., i, None] for i in range(4))
-    rows = (jnp.arange(height) >= top) & (jnp.arange(height) < bottom)
-    columns = (jnp.arange(width) >= left) & (jnp.arange(width) < right)
-    inside = (rows[..., :, None] & columns[..., None, :]).any(1)
-    return inside[:, None, ..., None].astype(hole.dtype)

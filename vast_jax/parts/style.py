@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import grain
 import jax
@@ -11,47 +11,48 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vast_jax import losses
 from vast_jax.data import pipeline
 from vast_jax.data.clips import origin_of
 from vast_jax.face.model import FaceModel, load_face_model, split_by_mouth_offset
-from vast_jax.models.expression_decoder import Chances
 from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.models.style_transfer import Reconstruction, StyleTransfer, normalise
 from vast_jax.parts import style_constants, style_liveliness, style_report
-from vast_jax.parts.style_data import BEGINS, UNDER_WAY, Examples, shares, usable
+from vast_jax.parts.style_data import Examples, shares, usable
+from vast_jax.parts.style_loss import Weights, style_loss
 from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Array, Batch, Part, UserError
+from vast_jax.training.part import Part
+from vast_jax.types import Batch, Players, UserError
 from vast_jax.weights import exports
 
 __all__ = ["StyleModel", "StylePart", "load_style_model"]
 
 
 @dataclasses.dataclass(frozen=True)
-class StylePart:
+class StylePart(Part):
     """The style transfer model and how it is trained."""
 
-    d_style: int = 64
+    renamed: ClassVar[Mapping[str, str]] = {"reach": "attention_window", "window": "example_frames"}
+    d_style: int = StyleTransfer.style_width
     """Dimensions of the style."""
-    householder_steps: int = 4
+    householder_steps: int = StyleTransfer.householder_steps
     """K of the enhancer; 0 is the ablation without flow."""
-    encoder_channels: tuple[int, ...] = (128, 128, 192, 192)
+    encoder_channels: tuple[int, ...] = StyleTransfer.encoder_channels
     """Of the style encoder's four convolutions."""
-    encoder_state: int = 192
+    encoder_state: int = StyleTransfer.encoder_state
     """Units of its GRU."""
     encoder_pooled: bool = True
     """Whether it also sees each parameter's mean and deviation over the prompt."""
-    strong_width: int = 128
+    strong_width: int = StyleTransfer.strong_width
     """Of the Transformer."""
-    strong_layers: int = 3
+    strong_layers: int = StyleTransfer.strong_layers
     """Of the Transformer."""
-    strong_heads: int = 8
+    strong_heads: int = StyleTransfer.strong_heads
     """Half look back, half ahead."""
-    reach: int = 16
+    attention_window: int = StyleTransfer.window
     """Frames that a layer of the Transformer sees on either side."""
-    weak_width: int = 128
+    weak_width: int = StyleTransfer.weak_width
     """Units of the autoregressive LSTM."""
-    ppg_dropout: float = 0.5
+    ppg_dropout: float = StyleTransfer.ppg_dropout
     """Of the speech that the LSTM hears."""
     lively: bool = True
     """Whether blinks, and the wandering of what speech does not move, are drawn; else they are regressed as in the
@@ -74,7 +75,7 @@ class StylePart:
     """Millimetres by which a strong parameter moves the mouth at least."""
     strong_count: int | None = None
     """Number of strong parameters instead of a threshold: 85 of 233 in the paper."""
-    window: int = 96
+    example_frames: int = 96
     """Frames of a training example (25 a second)."""
     loss: Literal["asym", "mse"] = "asym"
     """Reconstruction error."""
@@ -127,7 +128,7 @@ class StylePart:
             strong_width=self.strong_width,
             strong_layers=self.strong_layers,
             strong_heads=self.strong_heads,
-            window=self.reach,
+            window=self.attention_window,
             weak_width=self.weak_width,
             ppg_dropout=self.ppg_dropout,
             modulated=self.modulated,
@@ -165,12 +166,10 @@ class StylePart:
         """Indices of strong and weak parameters (paper, appendix A)."""
         return split_by_mouth_offset(model, self.mouth_threshold, self.strong_count)
 
-    def part(self, constants: Mapping[str, np.ndarray]) -> Part:
+    def players(self, constants: Mapping[str, np.ndarray]) -> Players:
         """One player, "style"; its loss is the reconstruction's plus the weighted divergence."""
         module = self.module(constants)
-        mean, std, weight, lips = (jnp.asarray(constants[name]) for name in ("mean", "std", "weight", "lips"))
-        weak = np.asarray(constants["weak"])
-        element = losses.asymmetric_error if self.loss == "asym" else losses.squared_error
+        mean, std = (jnp.asarray(constants[name]) for name in ("mean", "std"))
 
         def inputs(batch: Batch):
             x, prompt = (normalise(batch[name], mean, std) for name in ("expression", "prompt_expression"))
@@ -194,34 +193,21 @@ class StylePart:
             )  # fmt: skip
 
         def total(out: Reconstruction, batch: Batch, progress):
-            x, *_ = inputs(batch)
-            seen = batch["mask"] & batch["valid"]
-            reconstruction = losses.masked_mean(element(out.expression, x) * weight, seen)
-            wandering, blinking, statistics = 0.0, 0.0, 0.0
-            if out.chances is not None:
-                wandering, blinking = _unlikeliness(out.chances, x[..., weak] - out.free, batch["blink"], seen)
-            if self.statistics_weight:
-                free = out.expression.at[..., weak].set(out.free)
-                rest, liveliness = losses.statistics_errors(free, x, seen)
-                # not the weak ones' liveliness: free-running, they learned to swing like pendulums for it
-                errors = rest + liveliness.at[..., weak].set(0.0)
-                statistics = (errors * jnp.maximum(weight, 1)).mean()  # small ones are seen as well where they stay
-            lip_error = losses.masked_mean(jnp.square((out.expression - x) @ lips), seen)
-            velocity = losses.velocity_error(out.expression, x, seen)
-            kl = losses.kl_standard_normal(out.mu, out.logvar)
-            drawn = self.variational and self.style_source == "encoder"
-            beta = self.kl_weight * drawn * jnp.minimum(progress / 0.2, 1)
-            total = reconstruction + self.lips_weight * lip_error + self.velocity_weight * velocity
-            total += self.wandering_weight * wandering + self.blinking_weight * blinking
-            total += self.statistics_weight * statistics
-            metrics = dict(reconstruction=reconstruction, lips=lip_error, velocity=velocity, kl=kl.sum(-1).mean())
-            if out.chances is not None:
-                metrics |= dict(wandering=wandering, blinking=blinking)
-            if self.statistics_weight:
-                metrics["statistics"] = statistics
-            return total + beta * losses.free_bits(kl, self.free_bits), metrics
+            return style_loss(out, batch, progress, constants, self._weights(), self.loss)
 
-        return Part(init=init, losses={"style": OfExamples(each, total)})
+        return Players(init=init, losses={"style": OfExamples(each, total)})
+
+    def _weights(self) -> Weights:
+        drawn = self.variational and self.style_source == "encoder"
+        return Weights(
+            self.wandering_weight,
+            self.blinking_weight,
+            self.statistics_weight,
+            self.lips_weight,
+            self.velocity_weight,
+            self.kl_weight * drawn,
+            self.free_bits,
+        )
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `style_data.Examples` from the clips with speech."""
@@ -230,7 +216,7 @@ class StylePart:
         make = Examples(
             clips,
             model.expression_names,
-            self.window,
+            self.example_frames,
             self.other_window,
             self.grid_share,
             self.stretch,
@@ -279,18 +265,3 @@ class StylePart:
         if not kept.ppg_hash or kept[0].track.face_model != load_face_model(self.face_model).hash:
             raise UserError(f"{data_dir} was prepared with another face model: prepare it again, or use --face-model")
         return kept
-
-
-def _unlikeliness(chances: Chances, departure_BxTxW: Array, blink_BxT: Array, seen_BxT: Array) -> tuple[Array, Array]:
-    """Negative log-likelihood of how true frames wander about the course, a parameter and frame, and of their blinks.
-
-    `departure_BxTxW` is from the free-running course, which the wandering does not teach: else it would chase chance.
-    """
-    departure = jax.lax.stop_gradient(departure_BxTxW)
-    centre, _ = losses.mean_and_deviation(departure, seen_BxT)
-    scaled = (departure - centre[:, None]) * jnp.exp(-chances.log_sigma)
-    wandering = losses.masked_mean(0.5 * jnp.square(scaled) + chances.log_sigma, seen_BxT)
-    begins = blink_BxT == BEGINS
-    logit = chances.blink[..., 0]
-    of_blink = jax.nn.softplus(logit) - begins * logit
-    return wandering, losses.masked_mean(of_blink, seen_BxT & (blink_BxT != UNDER_WAY))

@@ -19,14 +19,15 @@ from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.parts import syncnet_report
 from vast_jax.parts.syncnet_data import Examples, suitable
 from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Array, Batch, Part, UserError
+from vast_jax.training.part import Part
+from vast_jax.types import Array, Batch, Players, UserError
 from vast_jax.weights import exports
 
 _OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
 
 
 @dataclasses.dataclass(frozen=True)
-class SyncNetPart:
+class SyncNetPart(Part):
     """SyncNet in its small layout and how it is trained."""
 
     picture_widths: tuple[int, ...] = (32, 64, 96, 128)
@@ -68,7 +69,7 @@ class SyncNetPart:
         """None: pictures and sounds are levelled one by one."""
         return {}
 
-    def part(self, constants) -> Part:
+    def players(self, constants) -> Players:
         """One player, "syncnet", with cross-entropies over moments (InfoNCE), pictures to sounds and back."""
         module = self.module()
 
@@ -94,7 +95,7 @@ class SyncNetPart:
             metrics = dict(own=own, others=others, window_accuracy=right_BxW.mean(), late=(jnp.abs(late_B) > 1).mean())
             return own + self.others_weight * others, metrics
 
-        return Part(init=init, losses={"syncnet": OfExamples(each, total)})
+        return Players(init=init, losses={"syncnet": OfExamples(each, total)})
 
     def _targets(self, count: int) -> tuple[Array, Array]:
         """Which sound belongs to which window, if sound is late by each O of the frames possible: [O, W, W]; log prior.

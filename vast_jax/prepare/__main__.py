@@ -41,7 +41,7 @@ _DIED = "the process died with this video or one beside it (out of memory?): run
 
 
 @dataclass(frozen=True)
-class Options:
+class Args:
     """Prepares footage for training: tracks, crops, and writes a data set with a report of what was kept and why."""
 
     out: Path
@@ -81,16 +81,16 @@ def main() -> None:
     run(lambda: prepare(parse(sys.argv[1:])))
 
 
-def parse(argv: list[str]) -> Options:
+def parse(argv: list[str]) -> Args:
     """The options; what follows --beam is Beam's."""
     settings = {"prog": "python -m vast_jax.prepare", "description": __doc__, "config": (tyro.conf.FlagCreatePairsOff,)}
     if "--beam" not in argv:
-        return tyro.cli(Options, args=argv, **settings)
+        return tyro.cli(Args, args=argv, **settings)
     at = argv.index("--beam")
-    return replace(tyro.cli(Options, args=argv[:at], **settings), beam=tuple(argv[at + 1 :]))
+    return replace(tyro.cli(Args, args=argv[:at], **settings), beam=tuple(argv[at + 1 :]))
 
 
-def prepare(options: Options) -> None:
+def prepare(options: Args) -> None:
     """Does what the options say.
 
     Raises:
@@ -127,7 +127,7 @@ def prepare(options: Options) -> None:
         _update_ppg(options)
 
 
-def _prepare_videos(options: Options) -> list[Outcome]:
+def _prepare_videos(options: Args) -> list[Outcome]:
     jobs, outcomes = _plan(options)
     if options.beam is not None:
         return outcomes + prepare_on_beam(jobs, options.out, options.workers, options.beam)
@@ -149,7 +149,7 @@ def _prepare_videos(options: Options) -> list[Outcome]:
     return outcomes
 
 
-def _plan(options: Options) -> tuple[list[Job], list[Outcome]]:
+def _plan(options: Args) -> tuple[list[Job], list[Outcome]]:
     """One job a recording, folder by folder; and the recordings refused, with the reason."""
     found = _recordings(options)
     jobs: dict[str, Job] = {}
@@ -183,7 +183,7 @@ def _plan(options: Options) -> tuple[list[Job], list[Outcome]]:
     return planned, refused
 
 
-def _recordings(options: Options) -> Listing:
+def _recordings(options: Args) -> Listing:
     if options.corpus is None:
         videos = find_videos(options.videos)
         found = Listing([Recording(name, path, person_of(name)) for path in videos for name in [clip_name(path)]])
@@ -200,7 +200,7 @@ def _warn_of_other_ppg(out: Path) -> None:
         say(f"some clips have phone posteriors of another acoustic model, or none: run --update-ppg --out {out}")
 
 
-def _update_tracks(options: Options) -> None:
+def _update_tracks(options: Args) -> None:
     model = load_face_model(options.face_model)
 
     def anew(clip: Clip) -> Clip:
@@ -209,7 +209,7 @@ def _update_tracks(options: Options) -> None:
     _update(options.out, "tracks", anew, "faces")
 
 
-def _update_ppg(options: Options) -> None:
+def _update_ppg(options: Args) -> None:
     def anew(clip: Clip) -> Clip:
         ppg, ppg_hash = phone_posteriors(clip.speech_int16, clip.has_speech, len(clip), options.acoustic)
         return replace(clip, ppg=ppg, ppg_hash=ppg_hash)

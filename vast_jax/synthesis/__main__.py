@@ -20,7 +20,7 @@ from vast_jax.types import UserError
 
 
 @dataclass(frozen=True)
-class Options:
+class Args:
     """Makes synthetic clips of people who do not exist, with the truth about every frame."""
 
     out: Path
@@ -51,7 +51,7 @@ class Options:
     """All clips show the same person in the same place and light: footage for an avatar."""
 
 
-def scene_of(options: Options, number: int, model: FaceModel) -> Scene:
+def scene_of(options: Args, number: int, model: FaceModel) -> Scene:
     """Clip `number`'s scene."""
     return random_scene(
         np.random.default_rng([options.seed, number]),
@@ -69,10 +69,10 @@ def scene_of(options: Options, number: int, model: FaceModel) -> Scene:
 
 def main() -> None:
     """The command."""
-    cli.run(lambda: make(cli.parse(Options, prog="python -m vast_jax.synthesis")))
+    cli.run(lambda: make(cli.parse(Args, prog="python -m vast_jax.synthesis")))
 
 
-def make(options: Options) -> list[Path]:
+def make(options: Args) -> list[Path]:
     """Writes the clips and returns their paths. UserError: an option out of range, or a file that cannot be written."""
     if options.clips < 1:
         raise UserError(f"{options.clips} clips are none: ask for 1 or more")

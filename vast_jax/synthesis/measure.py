@@ -31,7 +31,7 @@ BLINK = 0.5  # activation of eyeBlink from which no gaze is compared
 
 
 @dataclass(frozen=True)
-class Options(command.Options):
+class Args(command.Args):
     """Tracks synthetic clips and compares with their truth."""
 
     out: Path | None = None
@@ -58,10 +58,10 @@ class Fitted(NamedTuple):
 
 def main() -> None:
     """The command."""
-    cli.run(lambda: report(cli.parse(Options, prog="python -m vast_jax.synthesis.measure")))
+    cli.run(lambda: report(cli.parse(Args, prog="python -m vast_jax.synthesis.measure")))
 
 
-def report(options: Options) -> dict:
+def report(options: Args) -> dict:
     """Makes, tracks and compares the clips; prints a table and JSON, and returns what the JSON says."""
     model, rows = load_face_model(), []
     with tempfile.TemporaryDirectory() as scratch, Landmarker() as landmarker:

@@ -82,11 +82,11 @@ def _row(name: str, args: Args, peak: float) -> str:
         frames = args.frames or config.part.clip_frames
         config = replace(config, part=replace(config.part, clip_frames=frames, start="scratch", remat=args.remat))
     constants, batch = made_up(name, config)
-    part = config.part.part(constants)
-    state = jax.jit(functools.partial(init_state, config, part))(batch)
+    players = config.part.players(constants)
+    state = jax.jit(functools.partial(init_state, config, players))(batch)
     optimisers = config.part.optimisers(config.steps)
     step = functools.partial(
-        train_step, part, optimisers, config.steps, accumulate=args.accumulate, compute=args.compute
+        train_step, players, optimisers, config.steps, accumulate=args.accumulate, compute=args.compute
     )
     work = products(step, state, batch)
     started = time.perf_counter()
@@ -150,8 +150,12 @@ def made_up(name: str, config: Config) -> tuple[dict[str, np.ndarray], dict[str,
             "labels": labels,
         }
     if name == "style":
-        mask, phones = np.ones((b, part.window), bool), len(audio.PHONES)
-        clip = {"expression": normal(b, part.window, D), "ppg": np.abs(normal(b, part.window, phones)), "mask": mask}
+        mask, phones = np.ones((b, part.example_frames), bool), len(audio.PHONES)
+        clip = {
+            "expression": normal(b, part.example_frames, D),
+            "ppg": np.abs(normal(b, part.example_frames, phones)),
+            "mask": mask,
+        }
         ones = np.ones(D, np.float32)
         constants = dict(mean=0 * ones, std=ones, weight=ones, lips=normal(D, LIPS))
         constants |= dict(strong=np.arange(STRONG), weak=np.arange(STRONG, D))

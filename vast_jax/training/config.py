@@ -10,34 +10,26 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
 from vast_jax.files import atomic_path
 from vast_jax.training.hosts import Hosts
+from vast_jax.training.part import Part
 from vast_jax.types import UserError
 
+P = TypeVar("P", bound=Part)
 # Between two starts of one run: what is written when, and what changes the result by rounding alone, as devices do.
 MAY_CHANGE = ("steps", "log_every", "eval_every", "save_every", "accumulate", "part.remat")
 _EARLIER = {"compute": "float32"}  # what runs did that were begun before there was the field
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """A training run: which part, for how long, and how often to look at it and save it.
+class Config(Generic[P]):
+    """A training run: which part, for how long, and how often to look at it and save it."""
 
-    `part` has the methods that `fit` calls (params are numpy, {player: params}):
-
-    - `constants(data_dir) -> {name: array}`: what is measured on the data once, such as mean and deviation;
-    - `part(constants) -> types.Part`: the players with their losses;
-    - `dataset(data_dir, split, batch_size, seed)`: endless batches, dicts of numpy arrays, of `pipeline.batches`;
-    - `optimisers(steps) -> {player: optax.GradientTransformation}`;
-    - `report(params, constants, data_dir, out_dir, step) -> {name: number}`: figures, and PNGs written to `out_dir`;
-    - `export(params, constants, directory, data_dir, figures)`: shareable weights, by `exports.export`.
-    """
-
-    part: Any
+    part: P
     """The part to train, with its own fields."""
     steps: int
     """Number of steps of the whole run."""
@@ -52,7 +44,7 @@ class Config:
     save_every: int = 500
     """Steps between two checkpoints; 0 is at the end only."""
     accumulate: int = 1
-    """Parts of a batch that the networks see one after another: less memory, but on CPUs, for a third more time."""
+    """Pieces of a batch that the networks see one after another: less memory, but on CPUs, for a third more time."""
     compute: Literal["float32", "bfloat16"] = "float32"
     """Type of the products of layers and convolutions; parameters, optimiser, norms and losses are always float32."""
 
@@ -112,7 +104,7 @@ def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
     def command(
         data: Path,
         workdir: Path,
-        config: Annotated[type(config), tyro.conf.arg(name="")] = config,
+        config: Annotated[Config[type(config.part)], tyro.conf.arg(name="")] = config,
         init_from: Path | None = None,
         profile: Path | None = None,
         hosts: Annotated[Hosts, tyro.conf.arg(name="")] = Hosts(),  # noqa: B008
@@ -187,6 +179,7 @@ def check_same_run(config: Config, path: Path) -> None:
     """Compares a config with the config.json of a run; UserError naming the first field that may not change."""
     try:
         before = _EARLIER | _flat(json.loads(path.read_text()))
+        before = {_now(name, config.part): value for name, value in before.items()}
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): use a new --workdir") from error
     now = _flat(describe(config))
@@ -196,6 +189,12 @@ def check_same_run(config: Config, path: Path) -> None:
                 f"the run in {path.parent} has {name} = {before.get(name)}, this command {now.get(name)}: "
                 "give the same value to resume it, or another --workdir"
             )
+
+
+def _now(name: str, part: Part) -> str:
+    """Today's name of a field of a run's config.json."""
+    place, _, own = name.rpartition(".")
+    return f"part.{part.renamed[own]}" if place == "part" and own in part.renamed else name
 
 
 def write_config(config: Config, path: Path) -> None:

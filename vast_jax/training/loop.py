@@ -66,8 +66,8 @@ def fit(
         example_processes.none_left(),
     ):
         constants, weights = open_workdir(config, data_dir, workdir, saved.step, init_from)
-        if saved.step is None and hasattr(config.part, "preflight"):
-            hosts.on_first(lambda: print(*config.part.preflight(data_dir, workdir), sep="\n", flush=True))
+        if saved.step is None:
+            hosts.on_first(lambda: [print(line, flush=True) for line in config.part.preflight(data_dir, workdir)])
         trace = Trace(profile if hosts.is_first() else None)
         return _Loop(config, data_dir, workdir, saved, constants, weights, mesh, trace).run()
 
@@ -78,13 +78,13 @@ class _Loop:
     def __init__(self, config, data_dir, workdir, saved, constants, weights, mesh: Mesh, trace: Trace):
         self.config, self.data_dir, self.workdir = config, data_dir, workdir
         self.saved, self.constants, self.mesh, self.trace = saved, constants, mesh, trace
-        part = config.part.part(constants)
+        players = config.part.players(constants)
         self.data = iter(config.part.dataset(data_dir, "train", config.batch_size, config.seed))
         example = self._shapes()
-        shapes = jax.eval_shape(functools.partial(init_state, config, part), example)
+        shapes = jax.eval_shape(functools.partial(init_state, config, players), example)
         shardings = sharding.of_state(shapes, mesh)
         if saved.step is None:
-            self.state = jax.jit(functools.partial(init_state, config, part), out_shardings=shardings)(example)
+            self.state = jax.jit(functools.partial(init_state, config, players), out_shardings=shardings)(example)
             if weights is not None:
                 params = exports.overlay(self.state.params, weights, "the weights of --init-from")
                 self.state = self.state.replace(params=sharding.replicate(params, mesh))
@@ -94,7 +94,7 @@ class _Loop:
         optimisers, own = config.part.optimisers(config.steps), (config.accumulate, config.compute)
 
         def step(state: TrainState, batch: Batch, stop: Array) -> tuple[TrainState, Metrics, Array]:
-            return *train_step(part, optimisers, config.steps, state, batch, *own), stop.any()
+            return *train_step(players, optimisers, config.steps, state, batch, *own), stop.any()
 
         everywhere = sharding.everywhere(mesh)
         self.step_fn = jax.jit(step, donate_argnums=0, out_shardings=(shardings, everywhere, everywhere))

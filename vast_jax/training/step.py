@@ -9,24 +9,24 @@ import optax
 
 from vast_jax.training.config import Config
 from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Array, Batch, Metrics, Params, Part, TrainState
+from vast_jax.types import Array, Batch, Metrics, Params, Players, TrainState
 
 
-def init_state(config: Config, part: Part, batch: Batch) -> TrainState:
+def init_state(config: Config, players: Players, batch: Batch) -> TrainState:
     """The state before the first step; a pure function of the seed and the shapes of `batch`."""
     init_key, run_key = jax.random.split(jax.random.key(config.seed))
-    params = dict(part.init(init_key, batch))
+    params = dict(players.init(init_key, batch))
     optimisers = config.part.optimisers(config.steps)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        optimiser={player: optimisers[player].init(params[player]) for player in part.losses},
+        optimiser={player: optimisers[player].init(params[player]) for player in players.losses},
         key=run_key,
     )
 
 
 def train_step(
-    part: Part,
+    players: Players,
     optimisers: Mapping[str, optax.GradientTransformation],
     steps: int,
     state: TrainState,
@@ -34,7 +34,7 @@ def train_step(
     accumulate: int = 1,
     compute: str = "float32",
 ) -> tuple[TrainState, Metrics]:
-    """Updates each player in the order of `part.losses`; a later player sees the new params of the earlier ones.
+    """Updates each player in the order of `players.losses`; a later player sees the new params of the earlier ones.
 
     Pure in `state` and `batch`. Metrics are scalars named "player/loss", "player/gradient_norm", "player/...".
     `accumulate` and `compute` are those of `Config`, for losses that are `OfExamples`.
@@ -42,9 +42,9 @@ def train_step(
     progress = jnp.minimum(state.step / steps, 1.0)
     key = jax.random.fold_in(state.key, state.step)
     params, optimiser, metrics = dict(state.params), dict(state.optimiser), {}
-    for index, (player, loss_of) in enumerate(part.losses.items()):
+    for index, (player, loss_of) in enumerate(players.losses.items()):
         if isinstance(loss_of, OfExamples):
-            loss_of = dataclasses.replace(loss_of, parts=accumulate, compute=compute)
+            loss_of = dataclasses.replace(loss_of, pieces=accumulate, compute=compute)
 
         def loss(own: Params, player=player, loss_of=loss_of, index=index) -> tuple[Array, Metrics]:
             return loss_of({**params, player: own}, batch, jax.random.fold_in(key, index), progress)

@@ -101,14 +101,14 @@ def open_workdir(
     """
     file, weights = workdir / "constants.npz", None
     if step is None:
-        init_from = init_from or getattr(config.part, "start_from", lambda: None)()
+        init_from = init_from or config.part.start_from()
         weights, _ = exports.load(init_from) if init_from else (None, None)
 
     def prepare() -> None:
         if step is not None:
             check_same_run(config, workdir / "config.json")
         else:
-            theirs = None if getattr(config.part, "constants_of_data", False) else (weights or {}).get("constants")
+            theirs = None if config.part.constants_of_data else (weights or {}).get("constants")
             with atomic_path(file) as out:
                 np.savez(out, **(theirs or config.part.constants(data_dir)))
         _sweep(workdir, -1 if step is None else step)
