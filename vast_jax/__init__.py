@@ -7,9 +7,13 @@ import sys
 # two cores, without them 23. It is read when NumPy is first imported; whoever sets it keeps what they set.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-if sys.argv[:1] == ["-m"] and any("vast_jax" in word for word in sys.orig_argv):  # so Python names a command meanwhile
+_started = sys.argv[0] if sys.argv else ""
+if (_started == "-m" and any("vast_jax" in word for word in sys.orig_argv)) or os.path.basename(_started)[
+    :5
+] == "vast-":
+    # A command, by the name that Python gives it meanwhile or by a script's.
     from vast_jax.signals import end_at_once
 
     end_at_once()

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from vast_jax import cli
-from vast_jax.caching import use_compilation_cache
 from vast_jax.evaluate import planning
 from vast_jax.face.model import load_face_model
 from vast_jax.files import atomic_path
@@ -84,14 +83,14 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: ablate(cli.parse(Args, argv, prog="vast_jax.ablation")))
+    cli.run(lambda: ablate(cli.parse(Args, argv, prog="python -m vast_jax.ablation")))
 
 
 def ablate(args: Args, part: StylePart = StylePart()) -> dict[str, list[dict[str, float]]]:  # noqa: B008
     """Figures of every variant, of each seed. UserError: an unknown variant, no data."""
     if unknown := set(args.variants) - set(VARIANTS):
         raise UserError(f"no variant {', '.join(sorted(unknown))}: there are {', '.join(VARIANTS)}")
-    use_compilation_cache()
+    cli.use_compilation_cache()
     face, acoustic = load_face_model(part.face_model), load_acoustic()
     found: dict[str, list[dict[str, float]]] = {}
     for name in args.variants or VARIANTS:

@@ -73,7 +73,7 @@ class Footage(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: benchmark(cli.parse(Args, argv, prog="vast_jax.benchmark")))
+    cli.run(lambda: benchmark(cli.parse(Args, argv, prog="python -m vast_jax.benchmark")))
 
 
 def benchmark(args: Args) -> list[Timing]:

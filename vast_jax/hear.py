@@ -6,6 +6,7 @@ Prints a line "start end PHONE" in seconds for each phone of the recording. The 
 bank, PPG, and the posteriors summed over phones that look alike on the lips (visemes).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,10 +87,15 @@ def hear(args: Args) -> list[tuple[float, float, str]]:
     return heard(posteriors)
 
 
-def main() -> None:
-    for start, end, phone in hear(cli.parse(Args, prog="vast_jax.hear")):
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    cli.run(lambda: _print(hear(cli.parse(Args, argv, prog="python -m vast_jax.hear"))))
+
+
+def _print(phones: Sequence[tuple[float, float, str]]) -> None:
+    for start, end, phone in phones:
         print(f"{start:.2f} {end:.2f} {phone}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main()

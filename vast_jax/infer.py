@@ -21,7 +21,6 @@ from vast_jax import __version__, cli, media
 from vast_jax.animation import curves, export
 from vast_jax.animation.live_link import read_csv
 from vast_jax.audio import PHONES, SAMPLE_RATE, fit, video_frames
-from vast_jax.caching import use_compilation_cache
 from vast_jax.face.following import check_choice
 from vast_jax.generation import avatar_bundle, footage_range, style_mix
 from vast_jax.generation.generate import load_models, perform, style_of
@@ -34,11 +33,21 @@ DEMO_SPEECH = Path(str(resources.files("vast_jax") / "assets" / "demo_speech.fla
 
 
 @dataclass(frozen=True)
-class Args:
-    """An avatar speaks your words in the facial style of a short video. Without arguments: the shipped demo."""
+class Speech:
+    """What is said."""
 
     speech: Path | None = None
     """what to say: a recording of speech (any audio file, or a video's sound); none: the shipped demo"""
+    performance: Path | None = None
+    """a .csv of curves (Live Link Face, Audio2Face, our own) to be played as it is, instead of a prompt's style"""
+    performance_fps: float | None = None
+    """rows a second of that file; none: as its timecodes tell, or 60"""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How it is said."""
+
     prompt: Path | None = None
     """how to say it: a video of somebody talking, a saved .style file or a .csv of curves; none: the shipped demo"""
     style: tuple[str, ...] = ()
@@ -51,28 +60,34 @@ class Args:
     """of the movement that speech makes: lips, jaw, cheeks"""
     face_gain: float = 1.0
     """of all other movement: brows, lids, nose"""
-    beyond: float = footage_range.BEYOND
-    """how far an expression may leave what a trained avatar's footage shows, of 1; inf: as far as it likes"""
     temperature: float = 1.0
     """how unusual a style drawn from the prior may be"""
+    face: str = "largest"
+    """which face to follow in a prompt or template with several: largest, central, left, right, or a number"""
+    seed: int = 0
+    """of the decoder's randomness"""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who says it."""
+
     avatar: Path | None = None
     """who says it: the folder of an avatar trained from footage; none: the built-in head"""
     template: Path | None = None
     """footage of the avatar that gives pose and background; none: the avatar's own"""
-    performance: Path | None = None
-    """a .csv of curves (Live Link Face, Audio2Face, our own) to be played as it is, instead of a prompt's style"""
-    performance_fps: float | None = None
-    """rows a second of that file; none: as its timecodes tell, or 60"""
+    beyond: float = footage_range.BEYOND
+    """how far an expression may leave what a trained avatar's footage shows, of 1; inf: as far as it likes"""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is written."""
+
     out: Path = Path("talking.mp4")
     """the video to write; "-" is standard output, and --live"""
     live: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """write the video as it is made, for a player that reads along; else it appears once it is whole"""
-    face_model: Path | None = None
-    """face model that style model and avatar were trained with; none: the shipped one"""
-    style_model: str | None = None
-    """folder of style weights, or "grid": shipped ones of open data alone; none: the shipped ones, for research"""
-    acoustic_model: str | None = None
-    """folder of acoustic weights; none: the shipped ones"""
     save_style: Path | None = None
     """also save the prompt as a small .style file, to use as --prompt later"""
     save_curves: Path | None = None
@@ -81,19 +96,32 @@ class Args:
     """also save the performance as an animated head, a .glb file"""
     curves_fps: float = 30.0
     """frames a second of --save-curves and --save-gltf"""
-    face: str = "largest"
-    """which face to follow in a prompt or template with several: largest, central, left, right, or a number"""
-    seed: int = 0
-    """of the decoder's randomness"""
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """overwrite the output"""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """print nothing but errors"""
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What makes it."""
+
+    style_model: str | None = None
+    """folder of style weights, or "grid": shipped ones of open data alone; none: the shipped ones, for research"""
+    acoustic_model: str | None = None
+    """folder of acoustic weights; none: the shipped ones"""
+    face_model: Path | None = None
+    """face model that style model and avatar were trained with; none: the shipped one"""
+
+
+@dataclass(frozen=True)
+class Args(Speech, Style, Actor, Output, Weights):
+    """An avatar speaks your words in the facial style of a short video. Without arguments: the shipped demo."""
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: infer(cli.parse(Args, argv, prog="infer.py")))
+    cli.run(lambda: infer(cli.parse(Args, argv, prog="python infer.py")))
 
 
 def infer(args: Args) -> None:
@@ -118,7 +146,7 @@ def infer(args: Args) -> None:
     sound, demo = None, None if args.performance else DEMO_SPEECH  # curves alone play in silence
     if spoken := args.speech or demo:
         sound = media.sound_of(spoken)
-    use_compilation_cache()
+    cli.use_compilation_cache()
 
     models = load_models(args.style_model, args.acoustic_model, args.face_model)
     if args.avatar:

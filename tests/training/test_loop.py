@@ -193,7 +193,7 @@ def test_not_finite_stops_and_names_the_last_good_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([TOY, "--part.widht", "4"], "unknown field --part.widht, did you mean --part.width?"),
+        ([TOY, "--part.widht", "4"], "unknown option --part.widht, did you mean --part.width?"),
         ([TOY, "--part.width", "x"], "--part.width"),
         ([TOY, "--steps"], "--steps"),
         ([TOY, "--steps", "0"], "--steps is 0"),

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vast_jax import __version__, cli
-from vast_jax.caching import use_compilation_cache
 from vast_jax.data.grid_corpus import is_grid_name
 from vast_jax.evaluate import page
 from vast_jax.evaluate.held_out import GENERATED
@@ -78,7 +77,7 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: evaluate(cli.parse(Args, argv, prog="vast_jax.evaluate")))
+    cli.run(lambda: evaluate(cli.parse(Args, argv, prog="python -m vast_jax.evaluate")))
 
 
 def evaluate(args: Args) -> dict[str, dict[str, Value]]:
@@ -89,7 +88,7 @@ def evaluate(args: Args) -> dict[str, dict[str, Value]]:
         one clip that could be measured.
     """
     _check(args)
-    use_compilation_cache()
+    cli.use_compilation_cache()
     started, say = time.perf_counter(), _clock()
     if args.data:
         models = load_models(args.style, args.acoustic, args.face_model)

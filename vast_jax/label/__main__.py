@@ -225,9 +225,10 @@ def describe(report: dict[str, dict[str, float]]) -> str:
     return "\n".join(f"{corpus}: " + ", ".join(amount(*item) for item in row.items()) for corpus, row in report.items())
 
 
-def main() -> None:
-    print(describe(label(tyro.cli(Args, description=__doc__))))
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    cli.run(lambda: print(describe(label(cli.parse(Args, argv, prog="python -m vast_jax.label", description=__doc__)))))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main()

@@ -15,12 +15,12 @@ goes on.
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import tyro
 from scipy.signal import resample_poly
 
 from vast_jax import cli
@@ -110,8 +110,12 @@ def speak(job: tuple[Args, int]) -> float:
     return len(speech) / SAMPLE_RATE
 
 
-def main() -> None:
-    arguments = tyro.cli(Args, description=__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    cli.run(lambda: make(cli.parse(Args, argv, prog="python -m vast_jax.label.synthetic_speech", description=__doc__)))
+
+
+def make(arguments: Args) -> None:
     for path in (arguments.voices, arguments.dictionary):
         if not path.is_file():
             raise UserError(f"{path}: no such file")
@@ -125,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main()

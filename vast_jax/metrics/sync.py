@@ -97,9 +97,3 @@ def window_distances(pictures: np.ndarray, sounds: np.ndarray, offset: int = 0, 
 def window_times(count: int) -> np.ndarray:
     """Frame at the middle of each window, [W]."""
     return np.arange(count) + WINDOW // 2
-
-
-if __name__ == "__main__":
-    from vast_jax.metrics.sync_assessment import main
-
-    main()

@@ -11,7 +11,6 @@ import numpy as np
 
 from vast_jax import cli
 from vast_jax.audio import SAMPLES_PER_FRAME
-from vast_jax.caching import use_compilation_cache
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.mouth_crop import mouth_crops
@@ -121,11 +120,11 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: _command(cli.parse(Args, argv, prog="vast_jax.metrics.sync")))
+    cli.run(lambda: _command(cli.parse(Args, argv, prog="python -m vast_jax.metrics.sync_assessment")))
 
 
 def _command(args: Args) -> None:
-    use_compilation_cache()
+    cli.use_compilation_cache()
     model = load_sync(args.weights)
     if model.module.layout == "original":
         raise UserError(

@@ -55,7 +55,7 @@ Command = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: run(cli.parse(Command, argv, prog="vast_jax.mos")))
+    cli.run(lambda: run(cli.parse(Command, argv, prog="python -m vast_jax.mos")))
 
 
 def run(args: Make | Score) -> None:

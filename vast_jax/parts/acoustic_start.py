@@ -10,6 +10,7 @@ average over the speech of LABELS, because of the positions. START/teacher is th
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,8 +184,12 @@ def _logits(params: dict, layer: int, x: np.ndarray) -> np.ndarray:
     return q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])
 
 
-def main() -> None:
-    arguments = tyro.cli(Args, description=__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    cli.run(lambda: begin(cli.parse(Args, argv, prog="python -m vast_jax.parts.acoustic_start", description=__doc__)))
+
+
+def begin(arguments: Args) -> None:
     part = arguments.part
     arrays = read_ctranslate2(arguments.model / "model.bin")
     params = convert(arrays, part)
@@ -202,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main()

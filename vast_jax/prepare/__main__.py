@@ -9,14 +9,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from vast_jax.cli import run
+from vast_jax import cli
 from vast_jax.data import builders
 from vast_jax.data.clips import Clip
 from vast_jax.data.corpora import FILMED
@@ -76,18 +76,16 @@ class Args:
     version of the tracker, or with another --face-model."""
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    run(lambda: prepare(parse(sys.argv[1:])))
+    cli.run(lambda: prepare(parse(sys.argv[1:] if argv is None else argv, cli.typed_name())))
 
 
-def parse(argv: list[str]) -> Args:
+def parse(argv: Sequence[str], prog: str = "python -m vast_jax.prepare") -> Args:
     """The options; what follows --beam is Beam's."""
-    settings = {"prog": "python -m vast_jax.prepare", "description": __doc__, "config": (tyro.conf.FlagCreatePairsOff,)}
-    if "--beam" not in argv:
-        return tyro.cli(Args, args=argv, **settings)
-    at = argv.index("--beam")
-    return replace(tyro.cli(Args, args=argv[:at], **settings), beam=tuple(argv[at + 1 :]))
+    at = argv.index("--beam") if "--beam" in argv else len(argv)
+    args = cli.parse(Args, argv[:at], prog=prog, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+    return replace(args, beam=tuple(argv[at + 1 :])) if at < len(argv) else args
 
 
 def prepare(options: Args) -> None:

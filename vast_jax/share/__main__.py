@@ -91,7 +91,7 @@ Command = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: run(cli.parse(Command, argv, prog="vast_jax.share")))
+    cli.run(lambda: run(cli.parse(Command, argv, prog="python -m vast_jax.share")))
 
 
 def run(args: Pack | Inspect | Verify | Fetch) -> None:

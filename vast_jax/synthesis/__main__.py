@@ -67,9 +67,9 @@ def scene_of(options: Args, number: int, model: FaceModel) -> Scene:
     )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: make(cli.parse(Args, prog="python -m vast_jax.synthesis")))
+    cli.run(lambda: make(cli.parse(Args, argv, prog="python -m vast_jax.synthesis")))
 
 
 def make(options: Args) -> list[Path]:

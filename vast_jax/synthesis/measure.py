@@ -56,9 +56,9 @@ class Fitted(NamedTuple):
     gaze: np.ndarray
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: report(cli.parse(Args, prog="python -m vast_jax.synthesis.measure")))
+    cli.run(lambda: report(cli.parse(Args, argv, prog="python -m vast_jax.synthesis.measure")))
 
 
 def report(options: Args) -> dict:

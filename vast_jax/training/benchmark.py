@@ -55,7 +55,7 @@ class Args:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    cli.run(lambda: benchmark(cli.parse(Args, argv, prog="vast_jax.training.benchmark")))
+    cli.run(lambda: benchmark(cli.parse(Args, argv, prog="python -m vast_jax.training.benchmark")))
 
 
 def benchmark(args: Args) -> None:

@@ -1,12 +1,9 @@
 """What a training run is told: typed values from a config file, overridden on the command line."""
 
-import contextlib
 import dataclasses
-import difflib
 import importlib.util
-import io
 import json
-import re
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
+from vast_jax import cli
 from vast_jax.files import atomic_path
 from vast_jax.training.hosts import Hosts
 from vast_jax.training.part import Part
@@ -22,6 +20,9 @@ from vast_jax.types import UserError
 P = TypeVar("P", bound=Part)
 # Between two starts of one run: what is written when, and what changes the result by rounding alone, as devices do.
 MAY_CHANGE = ("steps", "log_every", "eval_every", "save_every", "accumulate", "part.remat")
+_ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = next((folder for folder in (_ROOT / "configs", _ROOT.parent / "configs") if folder.is_dir()), _ROOT)
+"""The configs that come with vast_jax: inside the package as it is installed, beside it in a clone."""
 _EARLIER = {"compute": "float32"}  # what runs did that were begun before there was the field
 
 
@@ -55,10 +56,18 @@ class Config(Generic[P]):
                 raise UserError(f"{_flag(name)} is {getattr(self, name)}: give {least} or more")
 
 
-def read_config(path: Path) -> Config:
-    """The `config` of a Python file; UserError if the file is missing, broken or has none."""
+def read_config(source: str | os.PathLike) -> Config:
+    """The `config` of a Python file, or of one that comes with vast_jax, by its name, as "style".
+
+    Raises:
+        UserError: the file is missing, broken or has none.
+    """
+    path = Path(source)
+    if not path.exists() and (shipped := CONFIGS / path.with_suffix(".py").name).is_file():
+        path = shipped  # "style", and "configs/style.py" where there is no clone
     if not path.is_file():
-        raise UserError(f"{path}: no such config file; configs/ has some to start from")
+        names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.py")))
+        raise UserError(f"{source}: no such config file; by name there are {names}")
     spec = importlib.util.spec_from_file_location(f"vast_jax_config_{path.stem}", path)
     if spec is None:
         raise UserError(f"{path}: a config is a Python file whose name ends in .py")
@@ -87,19 +96,24 @@ class Command:
     hosts: Hosts
 
 
-def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
-    """Reads `CONFIG.py --data DIR --workdir RUN [--init-from EXPORT] [overrides of fields]`.
+def parse_command(argv: Sequence[str] | None = None, prog: str = "python train.py") -> Command:
+    """Reads `CONFIG --data DIR --workdir RUN [--init-from EXPORT] [overrides of fields]`.
 
     Raises UserError, naming the field, for a field that does not exist or a value that does not fit its type. `--help`
     prints every field with its type and value, and exits.
     """
-    usage = f"{prog} CONFIG.py --data DIR --workdir RUN [--init-from EXPORT] [--steps N --part.field VALUE ...]"
+    if argv is None:
+        argv, prog = sys.argv[1:], cli.typed_name()
+    usage = f"{prog} CONFIG --data DIR --workdir RUN [--init-from EXPORT] [--steps N --part.field VALUE ...]"
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: {usage}\n\n{prog} CONFIG.py --help shows all fields of a config.")
+        names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.py")))
+        print(f"usage: {usage}\n\nCONFIG is a file, or the name of one that comes with vast_jax: {names}.")
+        print(f"{prog} CONFIG --help shows all fields of a config.")
         sys.exit(0 if argv else 2)
+    cli.tell_version(argv)
     if argv[0].startswith("-"):
-        raise UserError(f"the config file comes first: {usage}")
-    config = read_config(Path(argv[0]))
+        raise UserError(f"the config comes first: {usage}")
+    config = read_config(argv[0])
 
     def command(
         data: Path,
@@ -121,42 +135,7 @@ def parse_command(argv: Sequence[str], prog: str = "train.py") -> Command:
         """
         return Command(config, data, workdir, init_from, profile, hosts)
 
-    return _parse(command, f"{prog} {argv[0]}", argv[1:])
-
-
-def _parse(command, prog: str, args: Sequence[str]) -> Command:
-    """tyro.cli with its boxed error messages turned into a UserError of one line."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            parsed, unknown = tyro.cli(
-                command, prog=prog, args=args, config=(tyro.conf.AvoidSubcommands,), return_unknown_args=True
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise UserError(f"{_one_line(said.getvalue())} (all fields: {prog} --help)") from None
-    if unknown:
-        raise UserError(_unknown(unknown, prog, parsed.config))
-    return parsed
-
-
-def _one_line(box: str) -> str:
-    """What a boxed message of tyro says."""
-    text = re.sub(r"\x1b\[[0-9;]*m|[╭╮╰╯│─┌┐└┘|+]|-{3,}", " ", box)
-    text = " ".join(text.split())
-    text = re.split(r"Argument helptext:|For full helptext", text)[0].strip()
-    if re.search(r"Missing from|[Rr]equired options", text):
-        return "missing: " + ", ".join(dict.fromkeys(re.findall(r"--[\w.-]+", text)))
-    return re.sub(r"^(Parsing error|Missing argument|Value error) ", "", text)
-
-
-def _unknown(arguments: Sequence[str], prog: str, config: Config) -> str:
-    given = next((a for a in arguments if a.startswith("-")), arguments[0])
-    own = ("data", "workdir", "init_from", "profile", *Hosts.__dataclass_fields__)
-    flags = [_flag(name) for name in (*own, *_flat(describe(config)))]
-    near = difflib.get_close_matches(given.split("=")[0].replace("_", "-"), flags, n=1)
-    return f"unknown field {given}" + (f", did you mean {near[0]}?" if near else f" (all fields: {prog} --help)")
+    return cli.parse(command, argv[1:], prog=f"{prog} {argv[0]}", config=(tyro.conf.AvoidSubcommands,))
 
 
 def _flag(name: str) -> str:

@@ -18,7 +18,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vast_jax import cli
-from vast_jax.caching import use_compilation_cache
 from vast_jax.data import example_processes
 from vast_jax.files import atomic_path
 from vast_jax.reporting import Progress, Scalars
@@ -206,8 +205,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The training command; exit code 2 for bad input, 130 if it was asked to stop before its last step."""
 
     def command():
-        given = parse_command(sys.argv[1:] if argv is None else argv)
-        use_compilation_cache()
+        given = parse_command(argv)
+        cli.use_compilation_cache()
         hosts.connect(given.hosts)
         state = fit(given.config, given.data, given.workdir, given.init_from, given.profile)
         if int(state.step) < given.config.steps:

@@ -1,0 +1,6 @@
+"""The name that `vast_jax.training.benchmark` had before 0.2; it goes with 0.3."""
+
+from vast_jax.cli import moved
+
+if __name__ == "__main__":
+    moved("vast_jax.training.benchmark")
