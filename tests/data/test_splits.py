@@ -2,8 +2,9 @@ from vast_jax.data import splits
 from vast_jax.data.splits import is_held_out
 
 
-def test_every_fifth_clip_of_grid_s1(shared_data):
-    names = sorted(path.stem for path in (shared_data / "grid" / "s1").glob("*.mkv"))
+def test_every_fifth_clip_of_grid_s1(recordings):
+    names = (recordings / "grid" / "s1_names.txt").read_text().split()
+    assert len(names) == 300 and names == sorted(names)
     assert [name for name in names if is_held_out(f"grid/s1/{name}.mkv")] == names[4::5]
     assert len(splits._GRID_S1) == 60
 

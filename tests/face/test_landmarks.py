@@ -61,8 +61,8 @@ def test_missing_system_library_names_its_package(monkeypatch):
         lm.Landmarker("nowhere.task")
 
 
-def test_a_real_face(shared_data, capfd):
-    frames = [frame for _, frame in zip(range(4), read_frames(shared_data / "grid/s1/bbaz7a.mkv"), strict=False)]
+def test_a_real_face(recordings, capfd):
+    frames = [frame for _, frame in zip(range(4), read_frames(recordings / "grid/s1/bbaz7a.mkv"), strict=False)]
     with lm.Landmarker() as landmarker:
         found = follow_face(frames, landmarker)
     assert found.seen.all() and found.landmarks.shape == (4, 478, 3)

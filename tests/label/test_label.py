@@ -120,9 +120,9 @@ def test_phones_said():
     assert list(said(labels)) == [5, 5, 7, 7] and not said(np.zeros(0, np.uint8)).size
 
 
-def test_alignment_finds_the_words(shared_data):
+def test_alignment_finds_the_words(recordings):
     pytest.importorskip("pocketsphinx")
-    path = shared_data / "grid" / "s1" / "bbaf2n.mkv"
+    path = recordings / "grid" / "s1" / "bbaf2n.mkv"
     speech = read_speech(path)
     signal = fit(speech, video_frames(len(speech), 16000))
     align = alignment.Aligner()

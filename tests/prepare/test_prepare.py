@@ -396,9 +396,9 @@ def test_names_and_people(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_clip_of_grid_end_to_end(tmp_path, shared_data):
+def test_a_clip_of_grid_end_to_end(tmp_path, recordings):
     """Two videos in two processes, through the real tracker."""
-    videos = [shared_data / "grid" / "s1" / f"{name}.mkv" for name in (TRAINING, HELD_OUT)]
+    videos = [recordings / "grid" / "s1" / f"{name}.mkv" for name in (TRAINING, HELD_OUT)]
     command = [sys.executable, "-m", "vast_jax.prepare", *map(str, videos), "--out", str(tmp_path), "--no-ppg"]
     root = Path(__file__).parents[2]
     subprocess.run(
