@@ -1,8 +1,10 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
+from batches import batch_of, constants_of
 from talkers import talker
 
 from vast_jax import ablation
@@ -17,15 +19,25 @@ SMALL = StylePart(
 )  # fmt: skip
 
 
-def test_every_variant_changes_what_it_says():
-    parts = {name: dataclasses.replace(StylePart(), **changed) for name, (_, changed) in ablation.VARIANTS.items()}
-    assert len(set(map(repr, parts.values()))) == len(parts)
-    assert parts["full"] == StylePart()
-    assert parts["no_hf"].householder_steps == 0 and parts["no_hf"].variational
-    assert not parts["no_enhancer"].variational and parts["no_enhancer"].style_source == "encoder"
-    assert parts["no_style"].style_source == "none" and parts["no_style"].autoregressive
-    assert not parts["no_ar"].autoregressive
-    assert parts["mse"].loss == "mse"
+def networks(changed: dict) -> dict:
+    """Shapes of a variant's networks, by their names."""
+    part = dataclasses.replace(SMALL, **changed)
+    constants = constants_of(part)
+    if not part.autoregressive:
+        constants |= {"strong": np.arange(10), "weak": np.arange(0)}
+    return jax.eval_shape(part.players(constants).init, jax.random.key(0), batch_of(part))["style"]
+
+
+def test_every_variant_lacks_the_network_that_it_says():
+    found = {name: networks(changed) for name, (_, changed) in ablation.VARIANTS.items()}
+    size = {name: sum(leaf.size for leaf in jax.tree.leaves(shapes)) for name, shapes in found.items()}
+    whole = {"encoder", "enhancer", "strong_decoder", "weak_decoder"}
+    assert set(found["full"]) == set(found["no_hf"]) == set(found["no_manner"]) == whole
+    assert set(found["only_nar"]) == whole - {"weak_decoder"}
+    assert set(found["no_ar"]) == {"strong_decoder"} == set(found["mse"])  # the removals add up
+    assert set(found["no_style"]) == {"strong_decoder", "weak_decoder"} == set(found["statistics"])
+    assert size["no_hf"] < size["full"] and size["no_manner"] < size["full"] and size["regressed"] < size["full"]
+    assert "modulation" in found["full"]["strong_decoder"] and "modulation" not in found["mse"]["strong_decoder"]
 
 
 def test_the_table_has_means_and_deviations_over_seeds():

@@ -1,5 +1,6 @@
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,8 +67,18 @@ def test_image_grid_places_every_pixel(tmp_path):
         image_grid([[grey.astype(np.float32)]])
 
 
-def test_plot_curves(tmp_path):
-    plot_curves(tmp_path / "one.png", {"jaw": np.sin(np.arange(50) / 5)}, title="t", x_label="s", x_scale=1 / 25)
-    plot_curves(tmp_path / "two.png", {"a": {"x": np.ones(9)}, "b": {"y": np.ones(5), "z": np.zeros(9)}})
-    one, two = (Image.open(tmp_path / f"{name}.png").size for name in ("one", "two"))
-    assert one[0] == two[0] and two[1] > one[1]
+def inked(path: Path, colour: tuple[int, int, int]) -> np.ndarray:
+    """Which pixels of a plot have one of matplotlib's line colours, or nearly."""
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    return np.abs(picture - colour).max(-1) < 40
+
+
+def test_plot_curves_draws_what_it_is_given(tmp_path):
+    plot_curves(tmp_path / "one.png", {"a": np.arange(50) / 5, "b": np.full(50, 5.0)}, x_scale=1 / 25)
+    plot_curves(tmp_path / "two.png", {"p": {"a": np.arange(50.0)}, "q": {"b": np.ones(5), "c": np.zeros(9)}})
+    rising, level = (inked(tmp_path / "one.png", colour) for colour in ((31, 119, 180), (255, 127, 14)))
+    rows, columns = np.nonzero(rising[:, :800])  # the legend is at the upper right
+    assert np.corrcoef(rows, columns)[0, 1] < -0.99  # a straight line upwards
+    assert np.ptp(np.nonzero(level[:, :800])[0]) <= 3 and np.ptp(np.nonzero(level[:, :800])[1]) > 600
+    above, below = np.split(inked(tmp_path / "two.png", (31, 119, 180))[:, :800], 2)
+    assert np.ptp(np.nonzero(above)[0]) > 100 and 0 < np.ptp(np.nonzero(below)[0]) <= 3  # a panel under the other

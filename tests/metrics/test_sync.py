@@ -1,5 +1,6 @@
 """The lip-sync protocol on embeddings whose shift is known, and the figures that say how far to trust it."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,6 +74,21 @@ def flashing(frames: int, late: int = 0, seed: int = 0) -> tuple[np.ndarray, np.
     return np.broadcast_to(bright[:, None, None, None], (frames, 96, 96, 3)), sync_assessment.move(speech, late)
 
 
+class FlashingClip:
+    """A clip of 60 frames that flash as they sound."""
+
+    track = SimpleNamespace(landmarks=None)
+
+    def __init__(self, name: str, seed: int):
+        self.name, (self.crops, self.speech) = name, flashing(60, seed=seed)
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def frames(self) -> np.ndarray:
+        return self.crops
+
+
 @pytest.mark.parametrize("late", [-3, 0, 5])
 def test_moved_sound_is_measured_in_frames_and_in_the_model_s_unit(late):
     found = sync.measure(Flashes(), *flashing(60, late))
@@ -141,17 +157,12 @@ def test_the_command_says_its_figures(monkeypatch, tmp_path, capsys):
     model = Flashes()
     model.card, model.module = {"left_out": []}, SimpleNamespace(layout="small")
     monkeypatch.setattr(sync_assessment, "load_sync", lambda path: model)
-    clips = []
-    for seed in range(3):
-        crops, speech = flashing(60, seed=seed)
-        track = SimpleNamespace(landmarks=None)
-        clips.append(SimpleNamespace(name=f"a/b/{seed}", speech=speech, track=track, frames=lambda crops=crops: crops))
+    clips = [FlashingClip(f"a/b/{seed}", seed) for seed in range(3)]
     monkeypatch.setattr(sync_assessment, "mouth_crops", lambda frames, landmarks: frames)
-    monkeypatch.setattr(
-        sync_assessment, "len", lambda x: 60 if isinstance(x, SimpleNamespace) else len(x), raising=False
-    )
     monkeypatch.setattr(sync_assessment, "groups", lambda data_dir, left_out: {"known": clips})
     sync_assessment.main(["--data", str(tmp_path), "--out", str(tmp_path / "out.json")])
     said = capsys.readouterr().out
     assert "known: clips 3, offset_within_1 1" in said and "confidence_auc 1" in said
-    assert (tmp_path / "out.json").is_file()
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert {name: clip["frames"] for name, clip in told["clips"].items()} == {f"a/b/{seed}": 60 for seed in range(3)}
+    assert told["clips"]["a/b/0"]["offset_moved_+3"] == 3  # what is moved is found where it was moved to

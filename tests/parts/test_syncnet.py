@@ -18,7 +18,6 @@ from vast_jax.metrics import sync, sync_assessment
 from vast_jax.parts import syncnet_data
 from vast_jax.parts.syncnet import SyncNetPart
 from vast_jax.training import loop
-from vast_jax.training.config import read_config
 from vast_jax.types import FaceTrack, UserError
 
 TINY = SyncNetPart(
@@ -186,8 +185,3 @@ def test_data_without_speech_is_refused(opened, monkeypatch):
     monkeypatch.setattr(pipeline, "open_clips", lambda data_dir, split="train": silent)
     with pytest.raises(UserError, match="none of its 8 train clips has speech"):
         TINY.dataset("data", "train", 2, 0)
-
-
-def test_the_config_that_ships(pytestconfig):
-    config = read_config(pytestconfig.rootpath / "configs" / "syncnet.py")
-    assert isinstance(config.part, SyncNetPart) and config.part == SyncNetPart()
