@@ -49,7 +49,7 @@ def column(model, name: str) -> int:
 
 
 def table(path) -> dict[str, list[str]]:
-    rows = list(csv.reader(path.open()))
+    rows = list(csv.reader(path.read_text().splitlines()))
     return dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
 
 

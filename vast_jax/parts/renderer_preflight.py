@@ -98,9 +98,15 @@ def measure(clips: Sequence[Clip], model: FaceModel) -> dict[str, float]:
         "brightness": float(np.mean(bright)),
         "brightness_varies": float(np.std(bright)),
         "magnified": float(np.median([SIZE / clip.track.crop[2] for clip in clips])),
-        "cpbd": float(np.nanmean([cpbd(frame) for frame in frames])),
+        "cpbd": _mean_of_known([cpbd(frame) for frame in frames]),
         "with_speech": sum(n for n, clip in zip(seen, clips, strict=True) if clip.has_speech) / sum(seen),
     }
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    """Of those that are no NaN; NaN if all are, as of frames without an edge."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def weaknesses(figures: dict[str, float]) -> list[str]:
