@@ -1,6 +1,12 @@
 from pathlib import Path
 
+import jaxtyping
 import pytest
+
+# Shapes and types in these files' signatures are checked at every call, also while jax traces it. The hook has to be
+# there before they are first imported.
+CHECKED = ["vast_jax.models", "vast_jax.losses", "vast_jax.face.fitting"]
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from vast_jax.face.landmarks import CONTOUR, LEFT_EYE, LEFT_IRIS, LIPS, OUTER_EYE_CORNERS, RIGHT_EYE, RIGHT_IRIS
 from vast_jax.face.model import FaceModel, LandmarkBasis
@@ -58,7 +59,7 @@ class Problem(NamedTuple):
     camera: Camera  # pixels
 
 
-def landmark_weights() -> np.ndarray:
+def landmark_weights() -> Float[np.ndarray, "478"]:
     """1 / sigma [478] of the landmarks in 1 / pixels at the 256 crop; 0 for the irises, which turn with the gaze."""
     sigma = np.full(478, SIGMA, np.float32)
     sigma[CONTOUR] = SIGMA_CONTOUR
@@ -80,7 +81,7 @@ def problem(model: FaceModel, basis: LandmarkBasis, camera: Camera) -> Problem:
     return Problem(*arrays, weight, prior, model.expression_low, identity_prior, camera)
 
 
-def initial_pose(fixed: Problem, target: np.ndarray) -> Pose:
+def initial_pose(fixed: Problem, target: Float[Array, "N 478 2"]) -> Pose:
     """Frontal, at the depth the distance of the eye corners says; target [N, 478, 2]."""
     corners = np.asarray(OUTER_EYE_CORNERS)
     model, image = np.asarray(fixed.neutral)[corners], target[:, corners]
@@ -95,7 +96,12 @@ def initial_pose(fixed: Problem, target: np.ndarray) -> Pose:
 
 @jax.jit
 def fit_frames(
-    fixed: Problem, identity: Array, pose: Pose, target: Array, free_pose: Array, iterations: Array = 10
+    fixed: Problem,
+    identity: Float[Array, " I"],
+    pose: Pose,
+    target: Float[Array, "N 478 2"],
+    free_pose: Shaped[Array, ""] | float,
+    iterations: Shaped[Array, ""] | int = 10,
 ) -> Pose:
     """Expression and pose of independent frames [N] for a known identity [I]; target [N, 478, 2] pixels.
 
@@ -135,7 +141,13 @@ def fit_frames(
 
 
 @jax.jit
-def fit_identity(fixed: Problem, pose: Pose, target: Array, prior: Array, iterations: Array = 8) -> tuple[Array, Pose]:
+def fit_identity(
+    fixed: Problem,
+    pose: Pose,
+    target: Float[Array, "N 478 2"],
+    prior: Float[Array, "N D"],
+    iterations: Shaped[Array, ""] | int = 8,
+) -> tuple[Float[Array, " I"], Pose]:
     """One identity [I] shared by N frames, together with their expressions and poses; target [N, 478, 2] pixels.
 
     `prior` [N, D] takes the place of the problem's own: high where a face is thought to be at rest. The frames meet
@@ -181,7 +193,7 @@ def fit_identity(fixed: Problem, pose: Pose, target: Array, prior: Array, iterat
     return jax.lax.fori_loop(0, iterations, step, state)[0]
 
 
-def predict(fixed: Problem, identity: Array, pose: Pose) -> Array:
+def predict(fixed: Problem, identity: Float[Array, " I"], pose: Pose) -> Float[Array, "N 478 2"]:
     """The model's landmarks [N, 478, 2] in pixels."""
     person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
     head = person + jnp.einsum("nd,dlc->nlc", pose.expression, fixed.expression)

@@ -11,20 +11,22 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from vast_jax.audio import PHONES, log_fbank
 from vast_jax.models.acoustic_transformer import PhoneClassifier
 from vast_jax.models.dropout import dropout
+from vast_jax.types import Array
 
 LSTM_VIEW = 150  # frames that a piece of a recording overlaps its neighbours where an LSTM sees all: 3 s
 
 
-def clipped_relu(x: jax.Array) -> jax.Array:
+def clipped_relu(x: Array) -> Array:
     """min(max(x, 0), 20), of Deep Speech."""
     return jnp.clip(x, 0.0, 20.0)
 
 
-def stack_frames(x_BxTxC: jax.Array, offsets: Sequence[int], stride: int = 1) -> jax.Array:
+def stack_frames(x_BxTxC: Float[Array, "B T C"], offsets: Sequence[int], stride: int = 1) -> Array:
     """Every `stride`-th frame beside those `offsets` frames from it, [B, T / stride, C len(offsets)].
 
     Beyond the ends there are zeros.
@@ -80,12 +82,12 @@ class AcousticModel(PhoneClassifier, nn.Module):
         return [(-d, 0, a) if a else (-2 * d, -d, 0) for d, a in zip(self.dilations, ahead, strict=True)]
 
     @nn.compact
-    def __call__(self, x_BxTxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x_BxTxF: Float[Array, "B T F"], mask_BxT: Bool[Array, "B T"], key: Array | None = None) -> Array:
         """Normalised log filter bank [B, T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
         batch, frames, _ = x_BxTxF.shape
         keys = itertools.repeat(None) if key is None else (jax.random.fold_in(key, i) for i in itertools.count(1))
 
-        def drop(x_BxTxC: jax.Array) -> jax.Array:
+        def drop(x_BxTxC: Float[Array, "B T C"]) -> Array:
             """Whole channels of an example."""
             return dropout(x_BxTxC, self.dropout, next(keys), shared=1)
 

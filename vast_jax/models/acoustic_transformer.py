@@ -12,10 +12,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from vast_jax.audio import HOP, PHONES, log_mel
 from vast_jax.models.attention import LocalAttention
 from vast_jax.models.dropout import dropout
+from vast_jax.types import Array
 
 POSITIONS = 1500  # frames for which Whisper has positions: 30 s
 
@@ -69,10 +71,10 @@ class AcousticTransformer(PhoneClassifier, nn.Module):
         return sum(self.ahead) + 1
 
     @nn.compact
-    def __call__(self, x_BxUxF: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x_BxUxF: Float[Array, "B U F"], mask_BxT: Bool[Array, "B T"], key: Array | None = None) -> Array:
         """Normalised log mel [B, 2T, 80], mask [B, T] bool -> logits [B, T, classes]; dropout if given a key."""
 
-        def drop(x_BxTxC: jax.Array, call: int) -> jax.Array:
+        def drop(x_BxTxC: Float[Array, "B T C"], call: int) -> Array:
             return dropout(x_BxTxC, self.dropout, None if key is None else jax.random.fold_in(key, call))
 
         mask_BxUx1 = jnp.repeat(mask_BxT, 2, axis=1)[..., None]

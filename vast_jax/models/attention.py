@@ -6,6 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
+
+from vast_jax.types import Array
 
 BLOCK = 64  # frames whose attention is computed together, unless told otherwise
 UNSEEN = -1e9  # added to the logit of a key out of reach
@@ -35,7 +38,7 @@ class LocalAttention(nn.Module):
     block: int | None = None  # frames whose attention is computed together; None: BLOCK
 
     @nn.compact
-    def __call__(self, x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+    def __call__(self, x_BxTxC: Float[Array, "B T C"], mask_BxT: Bool[Array, "B T"]) -> Array:
         """Frames [B, T, C], of which those that are not masked are seen: [B, T, C]."""
         batch, frames, width = x_BxTxC.shape
         qkv = nn.Dense(3 * width, name="qkv")(x_BxTxC).reshape(batch, frames, 3, self.heads, width // self.heads)
@@ -44,7 +47,7 @@ class LocalAttention(nn.Module):
         y_BxTxC = _attend(q, k, v, mask_BxT, 0.0) if self.back is None else self._nearby(q, k, v, mask_BxT)
         return nn.Dense(width, name="out")(y_BxTxC.reshape(batch, frames, width))
 
-    def _nearby(self, q: jax.Array, k: jax.Array, v: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+    def _nearby(self, q: Array, k: Array, v: Array, mask_BxT: Bool[Array, "B T"]) -> Array:
         """Attention of [B, T, H, D] within reach: blocks of frames, each with what lies around it."""
         batch, frames, heads, depth = q.shape
         if self.bias == "learned":
@@ -55,7 +58,7 @@ class LocalAttention(nn.Module):
         starts = range(0, frames, block)
         view, spare = block + self.back + self.ahead, len(starts) * block - frames
 
-        def around(x: jax.Array) -> jax.Array:
+        def around(x: Array) -> Array:
             padded = jnp.pad(x, ((0, 0), (self.back, self.ahead + spare), *((0, 0) for _ in x.shape[2:])))
             return jnp.concatenate([padded[:, start : start + view] for start in starts])
 
@@ -68,7 +71,7 @@ class LocalAttention(nn.Module):
         return jnp.moveaxis(y, 0, 1).reshape(batch, len(starts) * block, heads, depth)[:, :frames]
 
 
-def _attend(q: jax.Array, k: jax.Array, v: jax.Array, mask_BxS: jax.Array, bias) -> jax.Array:
+def _attend(q: Array, k: Array, v: Array, mask_BxS: Bool[Array, "B S"], bias) -> Array:
     """Softmax attention of queries [B, T, H, D] to keys and values [B, S, H, D] that are not masked: [B, T, H, D]."""
     logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) + bias
     weights = jax.nn.softmax(jnp.where(mask_BxS[:, None, None], logits, UNSEEN)).astype(v.dtype)

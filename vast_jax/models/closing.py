@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from vast_jax.audio import PHONES
+from vast_jax.types import Array
 
 BILABIAL = [PHONES.index(phone) for phone in ("B", "P", "M")]
 _UNHEARD, _HEARD = 0.2, 0.6  # posterior of b, p and m up to which nothing is done, and from which lips meet
@@ -35,7 +37,13 @@ class Closing(NamedTuple):
         """What `of` reads."""
         return {f"closing_{name}": np.asarray(value, np.float32) for name, value in self._asdict().items()}
 
-    def close(self, x_TxD: np.ndarray, ppg_TxP: np.ndarray, low_D: np.ndarray, high_D: np.ndarray) -> np.ndarray:
+    def close(
+        self,
+        x_TxD: Float[Array, "T D"],
+        ppg_TxP: Float[Array, "T P"],
+        low_D: Float[Array, " D"],
+        high_D: Float[Array, " D"],
+    ) -> np.ndarray:
         """Activations [T, D] whose lips meet where the PPG [T, 41] hears b, p or m; elsewhere as they were.
 
         Within `low_D` and `high_D`: what cannot go further leaves the rest of the way to the others.

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
+
+from vast_jax.types import Array
 
 
 def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
@@ -12,12 +15,14 @@ def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
     return [int(c) for c in path[new] if c != blank]
 
 
-def greedy(log_probabilities_TxC: np.ndarray, blank: int = 0) -> list[int]:
+def greedy(log_probabilities_TxC: Float[Array, "T C"], blank: int = 0) -> list[int]:
     """Classes of the best class of each frame."""
     return collapse(np.argmax(log_probabilities_TxC, axis=-1), blank)
 
 
-def best_sentence(log_probabilities_TxC: np.ndarray, places: Sequence[Sequence[int]], blank: int = 0) -> list[int]:
+def best_sentence(
+    log_probabilities_TxC: Float[Array, "T C"], places: Sequence[Sequence[int]], blank: int = 0
+) -> list[int]:
     """The sentence, one class from each of `places`, that the most probable path spells (Viterbi).
 
     Raises:

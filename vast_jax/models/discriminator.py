@@ -2,13 +2,14 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vast_jax.types import Array
 
 DETAIL_GAIN = 10.0
 
 
-def detail(image_NxHxWxC: Array) -> Array:
+def detail(image_NxHxWxC: Float[Array, "N H W C"]) -> Array:
     """What an image has beyond the mean of the 3x3 pixels around, its edges repeated: pores, lashes, stubble."""
     padded = jnp.pad(image_NxHxWxC, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     return image_NxHxWxC - nn.avg_pool(padded, (3, 3))
@@ -25,7 +26,9 @@ class Discriminator(nn.Module):
     widths: tuple[int, ...] = (32, 64, 128, 256)  # all but the last have stride 2; the paper-sized preset doubles them
 
     @nn.compact
-    def __call__(self, mesh_NxHxWxM: Array, image_NxHxWx3: Array) -> tuple[Array, list[Array]]:
+    def __call__(
+        self, mesh_NxHxWxM: Float[Array, "N H W M"], image_NxHxWx3: Float[Array, "N H W 3"]
+    ) -> tuple[Array, list[Array]]:
         """Logits [N, H / 8 - 2, W / 8 - 2, 1] that the patches are real, and the features of each layer before.
 
         Mesh and image are in [-1, 1].

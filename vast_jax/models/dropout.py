@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from vast_jax.types import Array
 
-def dropout(x: jax.Array, rate: float, key: jax.Array | None, shared: int | None = None) -> jax.Array:
+
+def dropout(x: Array, rate: float, key: Array | None, shared: int | None = None) -> Array:
     """Each number is kept with the chance 1 - rate, and then grown by as much; the identity without a key.
 
     What is dropped along the axis `shared` is the same everywhere, such as whole channels over time.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Num
 
 from vast_jax.models.attention import LocalAttention
 from vast_jax.types import Array
@@ -39,7 +40,7 @@ class Modulation(nn.Module):
     outputs: int
 
     @nn.compact
-    def __call__(self, style_xS: Array, manner: Manner | None = None) -> tuple[Array, Array]:
+    def __call__(self, style_xS: Float[Array, "... S"], manner: Manner | None = None) -> tuple[Array, Array]:
         rest_xD = nn.Dense(self.outputs, name="rest")(style_xS)
         log_xD = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name="amplitude")(style_xS)
         if manner is not None:
@@ -48,7 +49,7 @@ class Modulation(nn.Module):
         return rest_xD, jnp.exp(jnp.clip(log_xD, -LOG_SCALE, LOG_SCALE))
 
 
-def follow(module: nn.Module, name: str, manner_xD: Array) -> Array:
+def follow(module: nn.Module, name: str, manner_xD: Float[Array, "... D"]) -> Array:
     """A learned share of each parameter's manner; a half to begin with."""
     return module.param(name, nn.initializers.constant(0.5), manner_xD.shape[-1:]) * manner_xD
 
@@ -85,7 +86,12 @@ class StrongDecoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, ppg_BxTxP: Array, style: Array, mask_BxT: Array, train: bool = False, manner: Manner | None = None
+        self,
+        ppg_BxTxP: Float[Array, "B T P"],
+        style: Array,
+        mask_BxT: Bool[Array, "B T"],
+        train: bool = False,
+        manner: Manner | None = None,
     ) -> Array:
         """Normalised strong expression [B, T, D]; `style` is [B, S], or [B, T, S] where it changes."""
         style = over_time(style)
@@ -152,10 +158,10 @@ class WeakDecoder(nn.Module):
     @nn.compact
     def run(
         self,
-        ppg_BxTxP: Array,
+        ppg_BxTxP: Float[Array, "B T P"],
         style: Array,
-        first_BxD: Array | None = None,
-        teacher_BxTxD: Array | None = None,
+        first_BxD: Float[Array, "B D"] | None = None,
+        teacher_BxTxD: Float[Array, "B T D"] | None = None,
         teacher_forcing: Array | float = 0.0,
         train: bool = False,
         noise_key: Array | None = None,
@@ -214,7 +220,7 @@ class WeakDecoder(nn.Module):
             chances = Chances(sigma, jnp.broadcast_to(blink, (batch, time, 1)))
         return x_BxTxD, chances, WeakState(*last, ppg_BxTxP[:, -1], state.count + time)
 
-    def _noise(self, key: Array, frames_T: Array, batch: int) -> Array:
+    def _noise(self, key: Array, frames_T: Num[Array, " T"], batch: int) -> Array:
         """Of the history, [B, T, D]; a frame's does not depend on how speech was cut."""
         of_frame = jax.vmap(lambda frame: jax.random.normal(jax.random.fold_in(key, frame), (batch, self.outputs)))
         return self.frame_noise * jnp.swapaxes(of_frame(frames_T), 0, 1)

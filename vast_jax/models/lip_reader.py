@@ -15,13 +15,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Num
 
 from vast_jax.audio import PHONES
 from vast_jax.data.grid_corpus import BLANK, GRAMMAR, WORDS
 from vast_jax.face.mouth_crop import MOUTH_CROP
 from vast_jax.models import ctc
 from vast_jax.models.dropout import dropout
-from vast_jax.types import UserError
+from vast_jax.types import Array, UserError
 from vast_jax.weights import exports, model_config
 
 VIEW = 80  # pixels of the middle of the crop that the reader looks at: nose to chin, no background
@@ -40,7 +41,7 @@ def middle(mouths: np.ndarray) -> np.ndarray:
     return shrink(mouths[:, edge : edge + VIEW, edge : edge + VIEW])
 
 
-def beside(x: jax.Array, offsets: tuple[int, ...]) -> jax.Array:
+def beside(x: Array, offsets: tuple[int, ...]) -> Array:
     """Each frame beside those `offsets` frames from it, zeros beyond the ends: [B, T, ..., C] -> [.., len(offsets) C].
 
     Before a spatial convolution it makes a spatio-temporal one, which CPUs compute faster.
@@ -50,7 +51,7 @@ def beside(x: jax.Array, offsets: tuple[int, ...]) -> jax.Array:
     return jnp.concatenate([padded[:, reach + o : reach + o + frames] for o in offsets], axis=-1)
 
 
-def standardise(x_BxTxHxWxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+def standardise(x_BxTxHxWxC: Float[Array, "B T H W C"], mask_BxT: Bool[Array, "B T"]) -> Array:
     """Mean 0 and deviation 1 of each colour over a clip's valid frames; 0 in the others."""
     mask = mask_BxT[:, :, None, None, None]
     count = jnp.maximum(mask.sum((1, 2, 3), keepdims=True), 1) * np.prod(x_BxTxHxWxC.shape[2:4])
@@ -67,7 +68,7 @@ class GRU(nn.Module):
     reverse: bool = False
 
     @nn.compact
-    def __call__(self, x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+    def __call__(self, x_BxTxC: Float[Array, "B T C"], mask_BxT: Bool[Array, "B T"]) -> Array:
         gates_BxTxG = nn.Dense(3 * self.state)(x_BxTxC)
         # One product for all gates, that of the input outside the loop: several times faster than flax's cell.
         kernel = self.param("recurrent", nn.initializers.orthogonal(column_axis=0), (self.state, 3 * self.state))
@@ -100,8 +101,8 @@ class LipNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, views_BxTxHxWxC: jax.Array, mask_BxT: jax.Array, key: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
+        self, views_BxTxHxWxC: Num[Array, "B T H W C"], mask_BxT: Bool[Array, "B T"], key: Array | None = None
+    ) -> tuple[Array, Array]:
         """Views [B, T, 40, 40, 3] of 0 to 255, mask [B, T] bool -> logits [B, T, words], [B, T, phones].
 
         Dropout if given a key. Class 0 of the words is CTC's blank.

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from vast_jax.animation.arkit import closing_blinks
 from vast_jax.face.model import FaceModel
 from vast_jax.media import FPS
+from vast_jax.types import Array
 
 BEFORE, AFTER = 3, 6  # frames from the first movement of a blink to its deepest, and from there to the last
 SHUT, OPEN = 0.5, 0.3  # share of the way to the closed eye from which it is shut, and from which it is open again
@@ -46,11 +48,11 @@ class Liveliness(NamedTuple):
         """`blink_rate` of activations [T, D]."""
         return blink_rate(len(blink_spans(expression @ self.closures)), len(expression))
 
-    def wandering(self, log_sigma_TxW: np.ndarray, seed: int = 0) -> np.ndarray:
+    def wandering(self, log_sigma_TxW: Float[Array, "T W"], seed: int = 0) -> np.ndarray:
         """How far each parameter is from its course, [T, W]. More frames do not change the first, here and below."""
         return np.exp(log_sigma_TxW) * self.wander(len(log_sigma_TxW), seed)
 
-    def blink(self, x_TxW: np.ndarray, logit_T: np.ndarray, seed: int = 0) -> np.ndarray:
+    def blink(self, x_TxW: Float[Array, "T W"], logit_T: Float[Array, " T"], seed: int = 0) -> np.ndarray:
         """Parameters [T, W] with blinks, by the logit of one beginning at each frame."""
         closure = self.closing(logit_T, seed)[:, None]
         return x_TxW + closure * (self.shut - self.lids * x_TxW)
@@ -64,7 +66,7 @@ class Liveliness(NamedTuple):
             alone[t + len(past)] += (past * alone[t : t + len(past)]).sum(0)
         return alone[len(past) + SETTLE :] @ self.loadings
 
-    def closing(self, logit_T: np.ndarray, seed: int = 0) -> np.ndarray:
+    def closing(self, logit_T: Float[Array, " T"], seed: int = 0) -> np.ndarray:
         """How far blinks have come in each frame, [T], 0 to 1: none begins while one is under way."""
         begins = np.random.default_rng([seed % 2**32, 1]).random(len(logit_T)) < 1 / (1 + np.exp(-logit_T))
         closure = np.zeros(len(logit_T) + len(self.wave))

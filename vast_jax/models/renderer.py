@@ -6,6 +6,7 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.typing import Initializer
+from jaxtyping import Float
 
 from vast_jax.face.mesh_image import MESH_CHANNELS, PART
 from vast_jax.types import Array
@@ -33,7 +34,7 @@ class ConvLSTM(nn.Module):
     kernel: int = 1
 
     @nn.compact
-    def __call__(self, x_BxTxHxWxC: Array, carry: Carry) -> tuple[Array, Carry]:
+    def __call__(self, x_BxTxHxWxC: Float[Array, "B T H W C"], carry: Carry) -> tuple[Array, Carry]:
         def product(name: str, use_bias: bool) -> nn.Module:
             if self.kernel == 1:  # as a matrix product: its gradient is many times faster on a CPU than a convolution's
                 return nn.Dense(4 * self.features, use_bias=use_bias, name=name)
@@ -104,10 +105,10 @@ class Renderer(nn.Module):
     @nn.compact
     def __call__(
         self,
-        mesh_BxTxHxWxM: Array,
-        background_BxTxHxWx3: Array,
-        hole_BxTxHxWx1: Array,
-        ppg_BxTxKxA: Array,
+        mesh_BxTxHxWxM: Float[Array, "B T H W M"],
+        background_BxTxHxWx3: Float[Array, "B T H W 3"],
+        hole_BxTxHxWx1: Float[Array, "B T H W 1"],
+        ppg_BxTxKxA: Float[Array, "B T K A"],
         carry: Carry | None = None,
     ) -> tuple[Array, Carry]:
         """Renders frames BxTxHxWx3 in [-1, 1] and returns the carry for the frames that follow.

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from vast_jax.losses import mean_and_deviation
 from vast_jax.types import Array
@@ -25,7 +26,13 @@ class StyleEncoder(nn.Module):
     pooled: bool = False
 
     @nn.compact
-    def __call__(self, x_BxTxD: Array, ppg_BxTxP: Array, mask_BxT: Array, has_speech_B: Array) -> Array:
+    def __call__(
+        self,
+        x_BxTxD: Float[Array, "B T D"],
+        ppg_BxTxP: Float[Array, "B T P"],
+        mask_BxT: Bool[Array, "B T"],
+        has_speech_B: Bool[Array, " B"],
+    ) -> Array:
         """Normalised expression, PPG, valid frames (a prefix of each row) and whether the speech is known -> [B, H].
 
         Where `has_speech_B` is false the PPG is not looked at: a learned vector stands for unknown speech.

@@ -3,13 +3,14 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vast_jax.types import Array
 
 LOGVAR_RANGE = (-8.0, 4.0)  # keeps exp(logvar), hence the loss, finite whatever the encoder says
 
 
-def householder(z_xS: Array, v_xS: Array) -> Array:
+def householder(z_xS: Float[Array, "... S"], v_xS: Float[Array, "... S"]) -> Array:
     """Reflects z in the hyperplane orthogonal to v, (I - 2 u uᵀ) z with u = v / ‖v‖, in float32.
 
     The determinant is -1, so the step keeps norms and volume (Tomczak and Welling, 2016). The small constant keeps
@@ -32,7 +33,9 @@ class StyleEnhancer(nn.Module):
     householder_steps: int
 
     @nn.compact
-    def __call__(self, h_BxH: Array, key: Array | None = None, temperature: float = 1.0) -> tuple[Array, Array, Array]:
+    def __call__(
+        self, h_BxH: Float[Array, "B H"], key: Array | None = None, temperature: float = 1.0
+    ) -> tuple[Array, Array, Array]:
         """Returns mu, logvar and z_K, each [B, S] float32; without a key z_0 is mu, the posterior's centre."""
         h_BxH = h_BxH.astype(jnp.float32)
         mu_BxS = nn.Dense(self.style_width, name="mu")(h_BxH)

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from vast_jax.losses import mean_and_deviation
 from vast_jax.media import FPS
@@ -103,13 +104,13 @@ class StyleTransfer(nn.Module):
 
     def encode(
         self,
-        x_BxTxD: Array,
-        ppg_BxTxP: Array,
-        mask_BxT: Array,
-        has_speech_B: Array,
+        x_BxTxD: Float[Array, "B T D"],
+        ppg_BxTxP: Float[Array, "B T P"],
+        mask_BxT: Bool[Array, "B T"],
+        has_speech_B: Bool[Array, " B"],
         key: Array | None = None,
         temperature: float = 1.0,
-        blinks_B: Array | None = None,
+        blinks_B: Float[Array, " B"] | None = None,
     ) -> tuple[Array, Array, Array]:
         """A prompt's posterior and style: mu, logvar, z_K; without a key z_K is the centre's image.
 
@@ -146,7 +147,7 @@ class StyleTransfer(nn.Module):
         rest, spread = (over_time(x)[..., list(parameters)] for x in (rest, spread))
         return own, Manner(rest, spread, over_time(blinks) if self.lively else None)
 
-    def start(self, ppg_BxP: Array, style_BxS: Array, key: Array) -> WeakState:
+    def start(self, ppg_BxP: Float[Array, "B P"], style_BxS: Float[Array, "B S"], key: Array) -> WeakState:
         """The weak branch's state before the first frame, whose PPG and style are given.
 
         It starts from the mean and settles into the style: brows and lids take about a second to reach the style's own,
@@ -160,7 +161,13 @@ class StyleTransfer(nn.Module):
         return self.weak_decoder.run(before_BxKxP, own_BxS, noise_key=key, manner=manner)[2]
 
     def generate(
-        self, ppg_BxNxP: Array, style_BxNxS: Array, mask_BxN: Array, state: WeakState, key: Array, around: int = 0
+        self,
+        ppg_BxNxP: Float[Array, "B N P"],
+        style_BxNxS: Float[Array, "B N S"],
+        mask_BxN: Bool[Array, "B N"],
+        state: WeakState,
+        key: Array,
+        around: int = 0,
     ) -> Generated:
         """Normalised expression of the next frames of new speech, free-running, within ±5 standard deviations.
 
@@ -190,18 +197,18 @@ class StyleTransfer(nn.Module):
 
     def __call__(
         self,
-        x_BxTxD: Array,
-        ppg_BxTxP: Array,
-        mask_BxT: Array,
-        prompt_x_BxNxD: Array,
-        prompt_ppg_BxNxP: Array,
-        prompt_mask_BxN: Array,
-        has_speech_B: Array,
+        x_BxTxD: Float[Array, "B T D"],
+        ppg_BxTxP: Float[Array, "B T P"],
+        mask_BxT: Bool[Array, "B T"],
+        prompt_x_BxNxD: Float[Array, "B N D"],
+        prompt_ppg_BxNxP: Float[Array, "B N P"],
+        prompt_mask_BxN: Bool[Array, "B N"],
+        has_speech_B: Bool[Array, " B"],
         key: Array,
-        first_BxD: Array | None = None,
+        first_BxD: Float[Array, "B D"] | None = None,
         teacher_forcing: Array | float = 1.0,
         train: bool = False,
-        prompt_blinks_B: Array | None = None,
+        prompt_blinks_B: Float[Array, " B"] | None = None,
     ) -> Reconstruction:
         """Reconstructs a clip from its speech and the style of its prompt, for training (rng "dropout" if `train`).
 
@@ -222,11 +229,11 @@ class StyleTransfer(nn.Module):
         free_BxTxD, chances, _ = run(noise_key=jax.random.fold_in(key, 1))
         return Reconstruction(self._merge(strong_BxTxD, weak_BxTxD), mu_BxS, logvar_BxS, free_BxTxD, chances)
 
-    def _merge(self, strong_BxTxD: Array, weak_BxTxD: Array) -> Array:
+    def _merge(self, strong_BxTxD: Float[Array, "B T strong"], weak_BxTxD: Float[Array, "B T weak"]) -> Array:
         return jnp.concatenate([strong_BxTxD, weak_BxTxD], axis=-1)[..., list(self.position)]
 
 
-def manner_of(x_BxTxD: Array, mask_BxT: Array) -> Array:
+def manner_of(x_BxTxD: Float[Array, "B T D"], mask_BxT: Bool[Array, "B T"]) -> Array:
     """What a face does on the whole, [B, 2D]: mean of each parameter over time, and logarithm of its deviation.
 
     Of normalised expression: of a parameter that moves as usual both are about 0. A deviation in doubt, as that of the
@@ -237,7 +244,7 @@ def manner_of(x_BxTxD: Array, mask_BxT: Array) -> Array:
     return jnp.concatenate([mean, known_Bx1 * (jnp.log(deviation + FAINT) - jnp.log(USUAL_DEVIATION))], axis=-1)
 
 
-def statistics_code(x_BxTxD: Array, mask_BxT: Array) -> Array:
+def statistics_code(x_BxTxD: Float[Array, "B T D"], mask_BxT: Bool[Array, "B T"]) -> Array:
     """StyleAvatar's style of a clip, [B, 2D]: deviation over time of each parameter and of its frame-to-frame change.
 
     Of normalised expression, so that the code is about 1 and .2; brought to unit range by these, as its authors do by
@@ -249,6 +256,6 @@ def statistics_code(x_BxTxD: Array, mask_BxT: Array) -> Array:
     return jnp.concatenate([2 * (deviation - 1), 10 * (change - 0.2)], axis=-1)
 
 
-def normalise(x_BxTxD: Array, mean_D: Array, std_D: Array) -> Array:
+def normalise(x_BxTxD: Float[Array, "B T D"], mean_D: Float[Array, " D"], std_D: Float[Array, " D"]) -> Array:
     """Activations to what the model reads: deviations in standard deviations, within the ±5 that it can produce."""
     return jnp.clip((x_BxTxD - mean_D) / std_D, -OUTPUT_LIMIT, OUTPUT_LIMIT)

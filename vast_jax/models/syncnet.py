@@ -11,6 +11,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Num
 
 from vast_jax.models.dropout import dropout
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, WINDOW, windows
@@ -45,11 +46,13 @@ class SyncNet(nn.Module):
         """
         return self.picture(frames.astype(jnp.float32), key)
 
-    def sounds(self, features_BxFxC: Array, key: Array | None = None) -> Array:
+    def sounds(self, features_BxFxC: Float[Array, "B F C"], key: Array | None = None) -> Array:
         """Sound to [B, W, E]: [B, 2T, 80] of `syncnet_input.features`, or [B, 4T, 13] of its `mfcc` in the original."""
         return self.sound(features_BxFxC, key)
 
-    def __call__(self, frames: Array, features_BxFxC: Array, key: Array | None = None) -> tuple[Array, Array]:
+    def __call__(
+        self, frames: Array, features_BxFxC: Float[Array, "B F C"], key: Array | None = None
+    ) -> tuple[Array, Array]:
         """Both, for training."""
         keys = (None, None) if key is None else jax.random.split(key)
         return self.pictures(frames, keys[0]), self.sounds(features_BxFxC, keys[1])
@@ -68,7 +71,7 @@ class _SmallPicture(nn.Module):
     dropout: float
 
     @nn.compact
-    def __call__(self, frames_BxTxHxW: Array, key: Array | None) -> Array:
+    def __call__(self, frames_BxTxHxW: Num[Array, "B T H W"], key: Array | None) -> Array:
         mean, deviation = (f(frames_BxTxHxW, (2, 3), keepdims=True) for f in (jnp.mean, jnp.std))
         x = jnp.moveaxis(windows((frames_BxTxHxW - mean) / (deviation + 4.0), WINDOW, 1), 2, -1)
         batch, count = x.shape[:2]
@@ -89,7 +92,7 @@ class _SmallSound(nn.Module):
     dropout: float
 
     @nn.compact
-    def __call__(self, features_BxFxC: Array, key: Array | None) -> Array:
+    def __call__(self, features_BxFxC: Float[Array, "B F C"], key: Array | None) -> Array:
         x = features_BxFxC[..., None]
         length, hop = WINDOW * FEATURES_PER_FRAME["small"], FEATURES_PER_FRAME["small"]
         for index, width in enumerate(self.widths):

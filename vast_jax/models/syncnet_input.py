@@ -4,6 +4,7 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from scipy.fft import dct
 
 from vast_jax.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, log_fbank
@@ -19,7 +20,7 @@ _LENGTH, _HOP, _FFT, _BANDS = 400, 160, 512, 26  # samples: 25 and 10 ms; mel ba
 _PREEMPHASIS, _LIFTER = 0.97, 22
 
 
-def windows(x_BxTxC: Array, length: int, hop: int) -> Array:
+def windows(x_BxTxC: Float[Array, "B T *C"], length: int, hop: int) -> Array:
     """[B, T, ...] to [B, W, length, ...]: every `hop`-th window."""
     count = (x_BxTxC.shape[1] - length) // hop + 1
     return jnp.stack([x_BxTxC[:, k : k + hop * (count - 1) + 1 : hop] for k in range(length)], axis=2)

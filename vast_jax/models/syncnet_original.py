@@ -20,6 +20,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Num
 
 from vast_jax.models.syncnet_input import FEATURES_PER_FRAME, WINDOW, windows
 from vast_jax.types import Array, UserError
@@ -97,7 +98,7 @@ class OriginalPicture(nn.Module):
     """netcnnlip and netfclip of syncnet_v2."""
 
     @nn.compact
-    def __call__(self, frames_BxTxHxWx3: Array, key: Array | None = None) -> Array:
+    def __call__(self, frames_BxTxHxWx3: Num[Array, "B T H W 3"], key: Array | None = None) -> Array:
         def conv(name, width, kernel, stride=1, pad=0):
             padding = ((0, 0), (pad, pad), (pad, pad))
             return _Scaled(width, kernel, (1, stride, stride), padding, name=name)
@@ -117,7 +118,7 @@ class OriginalSound(nn.Module):
     """netcnnaud and netfcaud of syncnet_v2, on windows of 20 MFCC."""
 
     @nn.compact
-    def __call__(self, features_BxFxC: Array, key: Array | None = None) -> Array:
+    def __call__(self, features_BxFxC: Float[Array, "B F C"], key: Array | None = None) -> Array:
         hop = FEATURES_PER_FRAME["original"]
         x = jnp.swapaxes(windows(features_BxFxC, WINDOW * hop, hop), 2, 3)[..., None]
         batch, count = x.shape[:2]

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import platformdirs
+from jaxtyping import Float
 
 from vast_jax.files import atomic_path, sha256
 from vast_jax.types import Array, UserError
@@ -29,7 +30,7 @@ class VGG16(nn.Module):
     blocks: int = 3
 
     @nn.compact
-    def __call__(self, image_NxHxWx3: Array) -> list[Array]:
+    def __call__(self, image_NxHxWx3: Float[Array, "N H W 3"]) -> list[Array]:
         """Images in [-1, 1] to the last features of each block: relu1_2, relu2_2, relu3_3, ..."""
         x = ((image_NxHxWx3 + 1) / 2 - _MEAN) / _STD
         features = []
