@@ -9,7 +9,7 @@ import pytest
 
 from vast_jax import media
 from vast_jax.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
-from vast_jax.face.landmarks import CROP, LEFT_EYE, LIPS, RIGHT_EYE
+from vast_jax.face.landmarks import LEFT_EYE, LIPS, RIGHT_EYE
 from vast_jax.face.model import PART_NAMES, load_face_model
 from vast_jax.face.rasterise import camera_of, place, project, rotation_matrix
 from vast_jax.face.shading import shade_over
@@ -28,7 +28,7 @@ from vast_jax.synthesis import (
 from vast_jax.synthesis.appearance import OCCLUDERS, random_occluder
 from vast_jax.synthesis.measure import Fitted, compare, rotation_angles
 from vast_jax.synthesis.speech import CLOSED, Phone, closure, mouth_shapes, random_phones
-from vast_jax.types import UserError
+from vast_jax.types import CROP, UserError
 
 
 @pytest.fixture(scope="module")

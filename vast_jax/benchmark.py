@@ -22,7 +22,7 @@ import numpy as np
 from vast_jax import __version__, audio, cli, media
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.clip_fit import fit_clip
-from vast_jax.face.landmarks import CROP, Landmarker
+from vast_jax.face.landmarks import Landmarker
 from vast_jax.face.mesh_image import mesh_images
 from vast_jax.face.rasterise import Camera, camera_of, place
 from vast_jax.face.tracking import FOCAL
@@ -32,6 +32,7 @@ from vast_jax.generation.head_avatar import HeadAvatar
 from vast_jax.generation.performance import Models
 from vast_jax.generation.prompt import Prompt, read_prompt
 from vast_jax.media import FPS
+from vast_jax.types import CROP
 
 SHORT, LONG, HOUR = 10 * FPS, 60 * FPS, 3600 * FPS  # frames of speech
 FACE_FRAMES = 3 * FPS  # frames of the stages that see or draw a face

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.struct
 import numpy as np
 
 from vast_jax.errors import Unwritable as Unwritable
 from vast_jax.errors import UserError as UserError
+
+CROP = 256  # pixels: the side of the square crop of a face that everything inside the project sees
 
 Array = Any  # numpy or JAX array
 Batch = Mapping[str, Array]  # always with "mask" where lengths differ
@@ -61,15 +62,6 @@ class Players(NamedTuple):
     init: Callable[[Array, Batch], Mapping[str, Params]]  # (key, batch) -> {player: params}
     losses: Mapping[str, Callable[[Mapping[str, Params], Batch, Array, Array], tuple[Array, Metrics]]]
     # player -> (all params, batch, key, progress in [0, 1]) -> (loss, metrics), as a `training.example_loss.OfExamples`
-
-
-class TrainState(flax.struct.PyTreeNode):
-    """All that a step changes: saved and restored together."""
-
-    step: Array  # [] int32, steps done
-    params: Mapping[str, Params]  # {player: params}
-    optimiser: Mapping[str, Any]  # {player: optax state}
-    key: Array  # typed PRNG key
 
 
 def subset(track: FaceTrack, frames: Sequence[int] | np.ndarray | slice) -> FaceTrack:

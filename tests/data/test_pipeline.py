@@ -10,7 +10,7 @@ import pytest
 
 from vast_jax.data import builders
 from vast_jax.data.example_processes import none_left
-from vast_jax.data.pipeline import Clips, batches, eval_batches, open_clips, pad_frames, windows
+from vast_jax.data.pipeline import Clips, batches, open_clips, pad_frames, windows
 from vast_jax.types import UserError
 
 from .test_builders import make_clip
@@ -102,12 +102,6 @@ def dies(number: int, rng: np.random.Generator):
 def test_a_process_that_dies_is_told_in_words():
     with none_left(), pytest.raises(UserError, match="a process that makes training examples died"):
         next(iter(batches(NUMBERS, dies, 2, seed=0, workers=2)))
-
-
-def test_evaluation_is_fixed_and_complete():
-    dataset = eval_batches(NUMBERS, example, 5)
-    assert same(list(dataset), list(eval_batches(NUMBERS, example, 5)))
-    assert np.concatenate([batch["number"] for batch in dataset]).tolist() == NUMBERS
 
 
 def test_windows_cover_every_frame():

@@ -15,7 +15,7 @@ from vast_jax.face.mesh_image import (
     mesh_images,
 )
 from vast_jax.face.model import PART_NAMES, load_face_model
-from vast_jax.face.rasterise import SIZE
+from vast_jax.types import CROP
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def waves():
 
 def test_mesh_image_channels(model):
     (image,) = mesh_images(model, put(model), CAMERA)
-    assert image.shape == (SIZE, SIZE, MESH_CHANNELS) and image.dtype == np.uint8
+    assert image.shape == (CROP, CROP, MESH_CHANNELS) and image.dtype == np.uint8
     part = image[..., 6]
     seen = part > 0
     assert (image[~seen] == 0).all()
@@ -68,7 +68,7 @@ def test_teeth_are_hidden_until_the_lips_part(model):
 def test_colours_are_the_textures_where_the_pixel_lies_on_the_mean_head(model, waves):
     vertices = put(model, rotation=(0.1, -0.3, 0.05))
     (image,) = mesh_images(model, vertices, CAMERA, waves)
-    assert image.shape == (SIZE, SIZE, MESH_CHANNELS + 3)
+    assert image.shape == (CROP, CROP, MESH_CHANNELS + 3)
     np.testing.assert_array_equal(image[..., :MESH_CHANNELS], mesh_images(model, vertices, CAMERA)[0])
     assert (image[image[..., 6] == 0] == 0).all()
     skin = image[..., 6] == PART_STEP
@@ -95,7 +95,7 @@ def test_a_texture_is_found_again_in_the_pictures_it_made(model, waves):
 
 
 def test_what_nobody_saw_has_the_colours_around_it_or_is_black(model):
-    grey = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    grey = np.full((CROP, CROP, 3), 90, np.uint8)
     found = measure_texture(model, [(grey, put(model)[0], CAMERA)])
     middle = TEXTURE_SIDE // 2
     assert (found[0, middle - 60 : middle + 60, middle - 60 : middle + 60] == 90).all()

@@ -10,7 +10,6 @@ from vast_jax.face.rasterise import (
     Camera,
     camera_of,
     face_mask,
-    interpolate,
     project,
     rasterise,
     rotation_matrix,
@@ -53,7 +52,7 @@ def test_attributes_are_perspective_correct():
     if (index < 0).all():
         triangle = triangle[:, ::-1].copy()
         index, weights, depth = rasterise(project(corners, camera), triangle, 32, 32)
-    seen = interpolate(index, weights, triangle, corners)
+    seen = np.einsum("hwk,hwkc->hwc", weights, corners[triangle[index]])
     y, x = np.nonzero(index >= 0)
     assert len(y) > 50
     again = project(seen[y, x], camera)

@@ -3,10 +3,11 @@ import pytest
 
 from vast_jax.face.complexion import IRIS, SKIN, linear
 from vast_jax.face.model import PART_NAMES, load_face_model
-from vast_jax.face.rasterise import SIZE, Camera, place
+from vast_jax.face.rasterise import Camera, place
 from vast_jax.face.shading import DEFAULT, shade, shade_over
+from vast_jax.types import CROP
 
-CAMERA = Camera(2.7 * SIZE, SIZE / 2, SIZE / 2)
+CAMERA = Camera(2.7 * CROP, CROP / 2, CROP / 2)
 # The built-in avatar at 8 x 8 blocks, sRGB, before looks could be chosen: rows of mean grey levels.
 GOLDEN = np.array(
     [

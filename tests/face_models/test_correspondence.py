@@ -5,7 +5,7 @@ import pytest
 
 from vast_jax.face.landmarks import CONTOUR
 from vast_jax.face.model import ASSET, IRIS_LANDMARKS, load_face_model
-from vast_jax.face.rasterise import SIZE, project
+from vast_jax.face.rasterise import project
 from vast_jax.face_models import correspondence
 from vast_jax.face_models.correspondence import (
     CAMERA,
@@ -22,7 +22,7 @@ from vast_jax.face_models.correspondence import (
     symmetric,
     visible,
 )
-from vast_jax.types import UserError
+from vast_jax.types import CROP, UserError
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_contour_points_frame_the_face(model, found):
     inside = np.setdiff1d(np.arange(468), CONTOUR)
     low, high = pixels[CONTOUR].min(0), pixels[CONTOUR].max(0)
     assert (pixels[inside] > low - 3).all() and (pixels[inside] < high + 3).all()
-    assert (high - low).max() < SIZE
+    assert (high - low).max() < CROP
 
 
 def test_a_head_without_a_face_is_a_user_error(arrays, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from vast_jax.metrics.style_similarity import STATISTICS, identity_leakage, statistics, style_similarity
+from vast_jax.reporting import jsonable
 
 GROUPS = {"all": np.arange(4), "strong": np.array([0, 1]), "weak": np.array([2, 3])}
 
@@ -66,7 +67,7 @@ def test_a_result_that_ignores_its_prompt_is_no_better_than_shuffled():
 def test_it_can_be_written_as_json():
     prompts = sequences()
     found = style_similarity(prompts, prompts, {"all": np.arange(4), "still": np.array([3])})
-    read = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    read = json.loads(json.dumps(jsonable(found._asdict()), allow_nan=False))
     assert read["correlation"] == {"all": pytest.approx(1), "still": None} and read["compared"]["still"] == 0
     assert read["prompts"] == 8 and set(read["by_statistic"]["all"]) == set(STATISTICS)
 
@@ -106,7 +107,6 @@ def test_two_windows_of_a_recording_do_not_count_as_leakage():
     told = identity_leakage(vectors, speakers, emotions)
     apart = identity_leakage(vectors, speakers, emotions, recordings)
     assert told.speaker_neighbour == 1 and apart.speaker_neighbour < 0.5 and apart.speaker_probe < 0.5
-    assert set(apart.to_dict()) == set(apart._fields)
 
 
 def test_who_cannot_be_told_is_left_out():
@@ -116,4 +116,4 @@ def test_who_cannot_be_told_is_left_out():
     assert apart.speaker_neighbour == 1 and apart.speaker_chance == pytest.approx(8 / 46)
     alone = identity_leakage(vectors, speakers, speakers, recordings)  # emotions of one speaker each
     assert np.isnan([alone.emotion_neighbour, alone.emotion_probe, alone.emotion_chance]).all()
-    assert alone.to_dict()["emotion_probe"] is None
+    assert jsonable(alone._asdict())["emotion_probe"] is None

@@ -8,7 +8,7 @@ import pytest
 
 from vast_jax.audio import SAMPLES_PER_FRAME
 from vast_jax.metrics import sync, sync_assessment
-from vast_jax.metrics.sync import MAX_SHIFT, Sync, compare, window_distances
+from vast_jax.metrics.sync import MAX_SHIFT, Sync, compare
 
 
 def embeddings(count: int, late: int, seed: int = 0, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -41,14 +41,6 @@ def test_shifts_that_leave_less_than_half_of_the_sound_are_left_out():
     curve = compare(*embeddings(21, 3)).curve
     assert np.flatnonzero(np.isfinite(curve)).tolist() == list(range(MAX_SHIFT - 10, MAX_SHIFT + 11))
     assert compare(*embeddings(21, 3)).offset == 3
-
-
-def test_distances_of_windows_show_where_lips_and_sound_part():
-    pictures, sounds = embeddings(50, 2, noise=0.0)
-    sounds[30:35] = embeddings(50, 0, seed=9)[1][30:35]
-    distances = window_distances(pictures, sounds, 2)
-    assert np.isnan(distances[48:]).all()
-    assert np.flatnonzero(distances[:48] > 0.5).tolist() == [28, 29, 30, 31, 32]
 
 
 class Flashes:

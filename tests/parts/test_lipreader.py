@@ -16,8 +16,8 @@ from vast_jax.metrics.lip_reading import load_lip_reader
 from vast_jax.parts import lipreader_data
 from vast_jax.parts.lipreader import LipReaderPart
 from vast_jax.parts.lipreader_data import Examples, Sentence, clip_starts, of_clip, sentences
-from vast_jax.training.step import train_step
-from vast_jax.types import TrainState, UserError
+from vast_jax.training.step import TrainState, train_step
+from vast_jax.types import UserError
 
 NAMES = ("bbaf2n", "sria9s", "lgwxzp")
 HELD_OUT = "bbaz7a"

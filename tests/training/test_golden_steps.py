@@ -18,8 +18,7 @@ from vast_jax.parts.lipreader import LipReaderPart
 from vast_jax.parts.renderer import RendererPart
 from vast_jax.parts.style import StylePart
 from vast_jax.parts.syncnet import SyncNetPart
-from vast_jax.training.step import train_step
-from vast_jax.types import TrainState
+from vast_jax.training.step import TrainState, train_step
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiling is most of a test
 STEPS = 100  # of the run whose middle the step is: warm-ups are over, the adversary and CTC take part

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from vast_jax.training import sharding
-from vast_jax.types import TrainState
+from vast_jax.training.step import TrainState
 
 ROOT = Path(__file__).resolve().parents[2]
 

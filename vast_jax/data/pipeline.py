@@ -190,13 +190,3 @@ class _Rows(Sequence):
         share = self.batch_size // self.hosts
         batch, row = divmod(index, share)
         return self.examples[batch * self.batch_size + self.host * share + row]
-
-
-def eval_batches(
-    source: Sequence[Any],
-    make_example: Callable[[Any, np.random.Generator], Example],
-    batch_size: int,
-    seed: int = 0,
-) -> grain.MapDataset:
-    """The same batches in the same order on every call: one pass over `source`, the last batch may be smaller."""
-    return grain.MapDataset.source(source).seed(seed).random_map(make_example).batch(batch_size)

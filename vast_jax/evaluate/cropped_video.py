@@ -12,11 +12,11 @@ from vast_jax.audio import fit
 from vast_jax.face.clip_fit import fit_clip
 from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.following import bridge, follow_face
-from vast_jax.face.landmarks import CROP, Landmarker, crop_box, to_crop
+from vast_jax.face.landmarks import Landmarker, crop_box, to_crop
 from vast_jax.face.model import FaceModel
 from vast_jax.face.rasterise import camera_of
 from vast_jax.face.tracking import FOCAL, MIN_FRAMES, Crops
-from vast_jax.types import FaceTrack, UserError
+from vast_jax.types import CROP, FaceTrack, UserError
 
 LONGEST = 60 * media.FPS  # frames of a video that are measured: its crops are held in memory, 0.2 MB each
 _ALREADY_CROPPED = 12  # pixels by which a picture of 256 x 256 may miss its own crop and still be taken for it

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from vast_jax.face.model import FaceModel, vertices
-from vast_jax.face.rasterise import SIZE, camera_of, face_mask, place_track, project, rotation_matrix, triangles_of
-from vast_jax.types import FaceTrack, subset
+from vast_jax.face.rasterise import camera_of, face_mask, place_track, project, rotation_matrix, triangles_of
+from vast_jax.types import CROP, FaceTrack, subset
 
 # Pixels at the 256 crop by which the hole exceeds the face, so that an opened jaw never meets the template's own chin.
 GROW_DOWN, GROW_UP, GROW_SIDE = 20, 4, 8
@@ -94,7 +94,7 @@ class Window(NamedTuple):
 
 def hole_of(model: FaceModel, track: FaceTrack) -> np.ndarray:
     """The union of a clip's holes over its frames as they are, bool [256, 256] (docs/paper.md, Protocol)."""
-    union = np.zeros((SIZE, SIZE), bool)
+    union = np.zeros((CROP, CROP), bool)
     for start in range(0, len(track.valid), _CHUNK * _HOLE_STEP):
         part = subset(track, slice(start, start + _CHUNK * _HOLE_STEP, _HOLE_STEP))
         union |= face_mask(model, place_track(model, part, part.expression), camera_of(part)).any(0)
@@ -124,7 +124,7 @@ def holes_of(envelope: np.ndarray, track: FaceTrack) -> np.ndarray:
     """The hole in each frame of a track, bool [N, 256, 256]: the posed envelope and a margin around it."""
     matrix = rotation_matrix(track.rotation).astype(np.float32)
     placed = envelope @ matrix.swapaxes(1, 2) + track.translation[:, None]
-    holes = np.zeros((len(placed), SIZE, SIZE), np.uint8)
+    holes = np.zeros((len(placed), CROP, CROP), np.uint8)
     for hole, points in zip(holes, project(placed, camera_of(track))[..., :2].astype(np.float32), strict=True):
         grown = cv2.convexHull(points) + _MARGIN  # an ellipse around every corner
         cv2.fillConvexPoly(hole, cv2.convexHull(grown.reshape(-1, 2).round().astype(np.int32)), 1)
@@ -133,10 +133,10 @@ def holes_of(envelope: np.ndarray, track: FaceTrack) -> np.ndarray:
 
 def window_around(hole: np.ndarray, size: int) -> Window:
     """The window of `size` pixels in whose middle the hole lies, as far as the crop's edges allow."""
-    if size >= SIZE or not hole.any():
-        return Window((SIZE - size) // 2, (SIZE - size) // 2, size)
+    if size >= CROP or not hole.any():
+        return Window((CROP - size) // 2, (CROP - size) // 2, size)
     corner = [(np.flatnonzero(hole.any(axis))[[0, -1]].sum() + 1 - size) // 2 for axis in (1, 0)]
-    return Window(*(int(np.clip(value, 0, SIZE - size)) for value in corner), size)
+    return Window(*(int(np.clip(value, 0, CROP - size)) for value in corner), size)
 
 
 def views(
@@ -154,7 +154,7 @@ def views(
     for pose in frames:
         hole = holes_of(envelope, pose)[0]
         wanted = np.array(window_around(hole, size)[:2])
-        nearest = np.minimum(np.round(wanted / cell).astype(int) * cell, SIZE - size)
+        nearest = np.minimum(np.round(wanted / cell).astype(int) * cell, CROP - size)
         corner = nearest if corner is None else np.where(abs(wanted - corner) > _LEEWAY * cell, nearest, corner)
         window = Window(int(corner[0]), int(corner[1]), size)
         yield pose, window.cut(soften(closed(hole, window))), window
@@ -167,7 +167,7 @@ def cut_off(hole: np.ndarray, window: Window) -> float:
 
 def closed(hole: np.ndarray, window: Window) -> np.ndarray:
     """The hole without what lies so near the window's edge that its own would be cut off: there the template stays."""
-    if window.size >= SIZE:
+    if window.size >= CROP:
         return hole
     edge = FEATHER + 1
     inside = Window(window.top + edge, window.left + edge, window.size - 2 * edge)

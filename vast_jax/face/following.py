@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vast_jax.face.landmarks import CROP, Landmarker
+from vast_jax.face.landmarks import Landmarker
 from vast_jax.face.shots import face_jumps, with_cuts
 from vast_jax.media import FPS
-from vast_jax.types import UserError
+from vast_jax.types import CROP, UserError
 
 MAX_GAP = round(0.4 * FPS)  # frames without the face that are bridged
 MIN_RUN = 3  # frames in a row that make a face

@@ -7,9 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vast_jax.types import UserError
+from vast_jax.types import CROP, UserError
 
-CROP = 256  # pixels, side of the crop
 EYE_DISTANCE = 72.0  # pixels between the outer eye corners in the crop, clip median (spec 10)
 EYE_MIDPOINT = (128.0, 112.0)  # pixels, where their midpoint comes to lie
 OUTER_EYE_CORNERS = (33, 263)  # subject's right, left

@@ -12,17 +12,8 @@ import numba
 import numpy as np
 
 from vast_jax.face.model import PART_NAMES, FaceModel
-from vast_jax.face.rasterise import (
-    SIZE,
-    Camera,
-    camera_of,
-    place_track,
-    project,
-    rasterise,
-    triangles_of,
-    vertex_normals,
-)
-from vast_jax.types import FaceTrack
+from vast_jax.face.rasterise import Camera, camera_of, place_track, project, rasterise, triangles_of, vertex_normals
+from vast_jax.types import CROP, FaceTrack
 
 MESH_CHANNELS = 7  # camera-space normal (3), canonical coordinates on the mean head (3), part (1)
 PART = 6  # the channel of the part
@@ -42,7 +33,7 @@ def mesh_images(
     vertices_camera: np.ndarray,
     camera: Camera,
     texture: np.ndarray | None = None,
-    size: int = SIZE,
+    size: int = CROP,
 ) -> np.ndarray:
     """The renderer's condition: uint8 [N, size, size, MESH_CHANNELS] of vertices [N, V, 3]; background 0.
 

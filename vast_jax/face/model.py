@@ -35,7 +35,6 @@ PART_NAMES = (
     "body",
 )
 UNREADABLE = OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile  # what np.load raises, or its result
-LEFT, RIGHT = 0, 1  # the subject's
 IRIS_LANDMARKS = (tuple(range(473, 478)), tuple(range(468, 473)))  # of the left, then of the right eye
 
 

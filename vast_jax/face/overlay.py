@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from vast_jax.face.landmarks import CROP
 from vast_jax.face.model import FaceModel, gaze_rotation, landmark_basis
 from vast_jax.face.rasterise import camera_of, face_mask, place, project, rotation_matrix
 from vast_jax.face.shading import shade
-from vast_jax.types import FaceTrack
+from vast_jax.types import CROP, FaceTrack
 
 if TYPE_CHECKING:
     from vast_jax.face.clip_fit import Fit

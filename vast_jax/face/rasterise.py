@@ -11,13 +11,11 @@ import numba
 import numpy as np
 
 from vast_jax.face.model import FaceModel, vertices
-from vast_jax.types import FaceTrack
-
-SIZE = 256  # pixels, the crop of the renderer
+from vast_jax.types import CROP, FaceTrack
 
 
 class Camera(NamedTuple):
-    """Pinhole camera in pixels of the crop, which is SIZE pixels wide and high."""
+    """Pinhole camera in pixels of the crop, which is CROP pixels wide and high."""
 
     focal: float
     cx: float
@@ -25,14 +23,14 @@ class Camera(NamedTuple):
 
     def resized(self, size: int) -> "Camera":
         """The same view in an image of `size` pixels."""
-        return Camera(*(value * size / SIZE for value in self))
+        return Camera(*(value * size / CROP for value in self))
 
 
 def camera_of(track: FaceTrack) -> Camera:
     """The camera of a track seen through its crop."""
     left, top, side = (float(value) for value in track.crop)
     width, height = (float(value) for value in track.source_size)
-    scale = SIZE / side
+    scale = CROP / side
     return Camera(float(track.focal) * scale, (width / 2 - left) * scale, (height / 2 - top) * scale)
 
 
@@ -124,25 +122,6 @@ def rasterise(projected, triangles, height, width):
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def interpolate(index, weights, triangles, attributes):
-    """Vertex attributes [V, C] float32 at every pixel [H, W, C] of a raster; 0 where there is no triangle."""
-    height, width = index.shape
-    channels = attributes.shape[1]
-    image = np.zeros((height, width, channels), np.float32)
-    for y in range(height):
-        for x in range(width):
-            f = index[y, x]
-            if f < 0:
-                continue
-            for k in range(3):
-                w = weights[y, x, k]
-                v = triangles[f, k]
-                for c in range(channels):
-                    image[y, x, c] += w * attributes[v, c]
-    return image
-
-
-@numba.njit(cache=True, fastmath=True, nogil=True)
 def vertex_normals(points, triangles):
     """Outward unit normals [V, 3] float32 of points [V, 3], area-weighted over the triangles around a vertex."""
     normals = np.zeros_like(points)
@@ -162,7 +141,7 @@ def vertex_normals(points, triangles):
     return normals
 
 
-def face_mask(model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = SIZE) -> np.ndarray:
+def face_mask(model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = CROP) -> np.ndarray:
     """Where the whole face region (brows to chin, ear to ear) is seen: bool [N, size, size]."""
     triangles = triangles_of(model, "face")
     points = np.ascontiguousarray(vertices_camera, np.float32)

@@ -18,7 +18,8 @@ from vast_jax.face.complexion import (
     tongue_colour,
 )
 from vast_jax.face.model import PART_NAMES, FaceModel
-from vast_jax.face.rasterise import SIZE, Camera, project, rasterise, triangles_of, vertex_normals
+from vast_jax.face.rasterise import Camera, project, rasterise, triangles_of, vertex_normals
+from vast_jax.types import CROP
 
 SUPERSAMPLING = 2
 SHADOW_SIZE = 320  # pixels of the shadow map
@@ -53,7 +54,7 @@ DEFAULT = Look()  # the built-in avatar's
 
 
 def shade(
-    model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = SIZE, look: Look = DEFAULT
+    model: FaceModel, vertices_camera: np.ndarray, camera: Camera, size: int = CROP, look: Look = DEFAULT
 ) -> np.ndarray:
     """Colour pictures uint8 [N, size, size, 3] of vertices [N, V, 3] in the camera frame, mm, before a backdrop."""
     fine = size * SUPERSAMPLING

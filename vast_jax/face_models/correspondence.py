@@ -13,9 +13,9 @@ from scipy.spatial import cKDTree
 
 from vast_jax.face.landmarks import Landmarker
 from vast_jax.face.model import IRIS_LANDMARKS, FaceModel, face_model, landmarks
-from vast_jax.face.rasterise import SIZE, Camera, place, project, rasterise, rotation_matrix
+from vast_jax.face.rasterise import Camera, place, project, rasterise, rotation_matrix
 from vast_jax.face.shading import shade
-from vast_jax.types import UserError
+from vast_jax.types import CROP, UserError
 
 PICTURE = 640  # pixels
 CAMERA = Camera(focal=640.0, cx=128.0, cy=112.0)
@@ -42,7 +42,7 @@ class Correspondence(NamedTuple):
     """The landmarks of a head, and how well they explain the P pictures that they were found on."""
 
     arrays: dict[str, np.ndarray]  # landmark_triangles [478, 3], landmark_weights [478, 3], landmark_offset [478, 3]
-    error: np.ndarray  # [P, 478] pixels of the SIZE crop between the detected landmarks and the points found
+    error: np.ndarray  # [P, 478] pixels of the CROP crop between the detected landmarks and the points found
     sheet: np.ndarray  # uint8 [2 H, 3 H, 3]: pictures with the detections (green), below them with the points (red)
 
 
@@ -99,7 +99,7 @@ def embed_landmarks(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def describe(error: np.ndarray) -> str:
     lips = error[:, UPPER_LIP + LOWER_LIP].mean()
-    return f"landmark residual {error.mean():.2f} px of {SIZE}, lips {lips:.2f}"
+    return f"landmark residual {error.mean():.2f} px of {CROP}, lips {lips:.2f}"
 
 
 def _jaw_open(model: FaceModel) -> np.ndarray:
@@ -118,7 +118,7 @@ def poses(model: FaceModel, jaw: np.ndarray):
 
 
 def detect(pictures: np.ndarray) -> np.ndarray:
-    """Landmarks [P, 478, 2] in pixels of the SIZE crop on pictures [P, H, W, 3]. UserError: no face in one of them."""
+    """Landmarks [P, 478, 2] in pixels of the CROP crop on pictures [P, H, W, 3]. UserError: no face in one of them."""
     found = []
     with Landmarker(num_faces=1) as landmarker:
         for picture in pictures:
@@ -128,7 +128,7 @@ def detect(pictures: np.ndarray) -> np.ndarray:
                     f"no face found in a picture of the head ({len(found) + 1} of {len(pictures)}): it does not look "
                     "like one; check its axes (up, front), its part names and which eye is the left one"
                 )
-            found.append(faces[0][:, :2].astype(np.float64) * SIZE / picture.shape[0])
+            found.append(faces[0][:, :2].astype(np.float64) * CROP / picture.shape[0])
     return np.array(found)
 
 
@@ -208,7 +208,7 @@ def sheet(pictures: np.ndarray, detected: np.ndarray, points: np.ndarray) -> np.
         row = []
         for pose in shown:
             picture = pictures[pose].copy()
-            for x, y in places[pose] * PICTURE / SIZE:
+            for x, y in places[pose] * PICTURE / CROP:
                 cv2.circle(picture, (round(16 * x), round(16 * y)), 24, colour, -1, cv2.LINE_AA, 4)
             row.append(picture)
         rows.append(np.concatenate(row, axis=1))

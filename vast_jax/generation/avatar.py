@@ -13,12 +13,11 @@ from vast_jax.audio import PHONES
 from vast_jax.data.clips import Clip, encode_jpeg, origin_of
 from vast_jax.face.eroded_background import cut_off, envelope_of, holes_of, views, window_around
 from vast_jax.face.model import FaceModel
-from vast_jax.face.rasterise import SIZE
 from vast_jax.face.tracking import track_video
 from vast_jax.generation.frame_renderer import FrameRenderer
 from vast_jax.generation.performance import Models, Performance, loop
 from vast_jax.models.renderer import REDUCTION, Renderer
-from vast_jax.types import Params, UserError, poses, subset
+from vast_jax.types import CROP, Params, UserError, poses, subset
 from vast_jax.weights.bundle import CONSENT_NOTICE
 
 TEMPLATE_FRAMES = 250  # the longest template stored: 10 s
@@ -68,7 +67,7 @@ class TrainedAvatar:
 
     @property
     def size(self) -> tuple[int, int]:
-        return SIZE, SIZE
+        return CROP, CROP
 
     def frames(self, performance: Performance) -> Iterator[np.ndarray]:
         """Yields T frames, uint8 [256, 256, 3]; the template is played forth and back under them."""
@@ -104,7 +103,7 @@ class TrainedAvatar:
 
     def holes(self, clip: Clip) -> np.ndarray:
         """The pixels that are generated in each frame of a clip, bool [N, 256, 256]."""
-        open_ = np.zeros((len(clip), SIZE, SIZE, 1), bool)
+        open_ = np.zeros((len(clip), CROP, CROP, 1), bool)
         seen = views(self._envelope(clip), poses(clip.track), self.region, REDUCTION)
         for frame, (_, hole, window) in zip(open_, seen, strict=True):
             window.cut(frame)[:] = hole == 255

@@ -14,10 +14,9 @@ import numpy as np
 from vast_jax.data.clips import Clip, load_clip, picture_size, save_clip
 from vast_jax.face.mesh_image import LAYERS, TEXTURE_SIDE
 from vast_jax.face.model import FaceModel
-from vast_jax.face.rasterise import SIZE
 from vast_jax.generation.avatar import TrainedAvatar
 from vast_jax.models.renderer import REDUCTION, Renderer
-from vast_jax.types import UserError
+from vast_jax.types import CROP, UserError
 from vast_jax.weights import exports, model_config
 from vast_jax.weights.bundle import AVATAR, MANIFEST, TEMPLATE, write_manifest
 from vast_jax.weights.unpacking import opened
@@ -74,7 +73,7 @@ def load_avatar(directory: str | os.PathLike, face_model: FaceModel, acoustic) -
     template = load_clip(directory / "template")
     config = dict(card["config"])
     region, keep = config.pop("region", None), config.pop("composite", None)
-    if type(region) is not int or region not in range(REDUCTION, SIZE + 1, REDUCTION) or type(keep) is not bool:
+    if type(region) is not int or region not in range(REDUCTION, CROP + 1, REDUCTION) or type(keep) is not bool:
         raise UserError(f"{directory}: its card asks for region = {repr(region)[:60]}, which no avatar has")
     renderer = renderer_of(config, directory)
     _check_whole(renderer, constants, template, card, face_model, directory)
@@ -107,5 +106,5 @@ def _check_whole(
     if renderer.textured and constants["texture"].dtype != np.uint8:
         raise UserError(f"{source}: its texture is no picture; export it again")
     for encoded in template.jpegs:
-        if picture_size(encoded) != (SIZE, SIZE):
-            raise UserError(f"{source}: a picture of its template is not {SIZE} pixels a side; export it again")
+        if picture_size(encoded) != (CROP, CROP):
+            raise UserError(f"{source}: a picture of its template is not {CROP} pixels a side; export it again")

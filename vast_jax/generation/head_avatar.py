@@ -10,13 +10,13 @@ from safetensors.numpy import load_file
 
 from vast_jax.animation.curves import Curves
 from vast_jax.face.model import FaceModel
-from vast_jax.face.rasterise import SIZE as CROP
 from vast_jax.face.rasterise import Camera, place
 from vast_jax.face.shading import shade
 from vast_jax.generation.generate import style_of
 from vast_jax.generation.performance import Models, Performance, loop
 from vast_jax.generation.prompt import DEMO_STYLE, read_prompt
 from vast_jax.media import FPS
+from vast_jax.types import CROP
 
 SIZE = 512  # pixels, width and height
 # A portrait lens that holds the whole head: focal length in pixels of a 256 crop, distance in mm.

@@ -8,7 +8,7 @@ from vast_jax.audio import HOP, NOISE, PHONES, SILENCE, log_fbank, runs
 from vast_jax.types import UserError
 
 NEEDS_EXTRA = 'labelling needs the extra "label": pip install "vast_jax[label]"'
-ALIGNER_RATE = 100  # frames a second; frame 2i of the aligner lies within 3 ms of the centre of label i
+# The aligner has 100 frames a second; its frame 2i lies within 3 ms of the centre of label i.
 SHORTEST = 3  # aligner frames: a three-state phone lasts no less
 MAX_SHORTEST = 0.35  # share of phones squeezed to that, above which the words are taken for wrong
 MAX_UNSAID = 0.5  # speech outside the words as a share of that within, above which words are taken to be missing

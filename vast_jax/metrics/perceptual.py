@@ -48,17 +48,12 @@ def lpips(weights: LpipsWeights, first: np.ndarray, second: np.ndarray) -> np.nd
     return in_batches(lambda x, y: _lpips(weights, x, y), first, second)
 
 
-def vgg_features(weights: LpipsWeights, frames: np.ndarray) -> np.ndarray:
-    """Frames uint8 [N, H, W, 3] -> [N, 512] float32: the spatial mean of relu5_3, the last convolution's features."""
-    return in_batches(lambda x: _features(weights.vgg, x), frames)
-
-
 class Perceived(NamedTuple):
     """What VGG16 makes of frames beside the real one; `_hole`: weighted by how much of a feature's place is inside."""
 
     lpips: np.ndarray  # [N]
     lpips_hole: np.ndarray  # [N]
-    features: np.ndarray  # [N, 512], as `vgg_features`
+    features: np.ndarray  # [N, 512], the spatial mean of relu5_3, the last convolution's
     features_hole: np.ndarray  # [N, 512]
 
 

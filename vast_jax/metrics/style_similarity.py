@@ -11,7 +11,6 @@ from scipy.stats import rankdata
 
 from vast_jax.media import FPS
 from vast_jax.metrics.style_space import chance, neighbour_accuracy, of_several_groups, probe_accuracy
-from vast_jax.reporting import jsonable
 
 STATISTICS = ("mean", "spread", "speed", "range")
 DIFFERS = 0.03  # deviation over prompts from which a parameter is compared, in the statistic's unit
@@ -28,10 +27,6 @@ class StyleSimilarity(NamedTuple):
     compared: dict[str, int]  # how many pairs of statistic and parameter differ between prompts
     prompts: int
 
-    def to_dict(self) -> dict:
-        """For JSON: a number that is not finite is None."""
-        return jsonable(self._asdict())
-
 
 class Leakage(NamedTuple):
     """Accuracy of telling speaker (wanted: low) and emotion (high) from style vectors; NaN where it cannot be tried."""
@@ -42,10 +37,6 @@ class Leakage(NamedTuple):
     emotion_neighbour: float  # by the nearest vector of another person
     emotion_probe: float  # the folds keep persons apart
     emotion_chance: float
-
-    def to_dict(self) -> dict:
-        """For JSON: a number that is not finite is None."""
-        return jsonable(self._asdict())
 
 
 def statistics(expression: np.ndarray) -> np.ndarray:

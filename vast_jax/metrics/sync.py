@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 
 from vast_jax.audio import SAMPLES_PER_FRAME
-from vast_jax.models.syncnet_input import WINDOW
 from vast_jax.models.syncnet_model import SyncModel
 
 MAX_SHIFT = 15  # frames, either way
@@ -83,17 +82,3 @@ def compare(pictures: np.ndarray, sounds: np.ndarray, scale: float = 1.0, max_sh
     at = int(np.nanargmin(curve))
     least = float(curve[at])
     return Sync(at - max_shift, least, float(np.nanmedian(curve)) - least, curve)
-
-
-def window_distances(pictures: np.ndarray, sounds: np.ndarray, offset: int = 0, scale: float = 1.0) -> np.ndarray:
-    """Distance [W] of each window at one offset, NaN where there is no sound: where in a clip lips and sound part."""
-    count = len(pictures)
-    out = np.full(count, np.nan)
-    at = np.arange(max(0, -offset), count - max(0, offset))
-    out[at] = scale * np.linalg.norm(pictures[at] - sounds[at + offset], axis=1)
-    return out
-
-
-def window_times(count: int) -> np.ndarray:
-    """Frame at the middle of each window, [W]."""
-    return np.arange(count) + WINDOW // 2

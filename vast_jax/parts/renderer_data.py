@@ -12,8 +12,8 @@ from vast_jax.data.clips import Clip
 from vast_jax.face.eroded_background import Window, envelope_of, holes_of, jitter, soften
 from vast_jax.face.mesh_image import draw_mesh, measure_texture
 from vast_jax.face.model import FaceModel, load_face_model
-from vast_jax.face.rasterise import SIZE, Camera, camera_of, place_track
-from vast_jax.types import UserError, subset
+from vast_jax.face.rasterise import Camera, camera_of, place_track
+from vast_jax.types import CROP, UserError, subset
 
 MARGINS = (24, 10, 10)  # pixels around the landmarks of mouth and eyes: chin and cheeks speak too
 SHIFT = 16  # pixels by which mouth or eyes may lie off the middle of a patch
@@ -128,7 +128,7 @@ class Examples:
             middle = rng.uniform(anywhere[:2], anywhere[2:])
         else:
             middle = (chosen[:2] + chosen[2:]) / 2 + rng.uniform(-SHIFT, SHIFT, 2)
-        corner = np.clip((middle - self.patch / 2).round(), 0, SIZE - self.patch).astype(int)
+        corner = np.clip((middle - self.patch / 2).round(), 0, CROP - self.patch).astype(int)
         return Window(int(corner[0]), int(corner[1]), self.patch)
 
 

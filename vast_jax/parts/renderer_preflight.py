@@ -9,12 +9,13 @@ import numpy as np
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import spread
 from vast_jax.face.model import FaceModel
-from vast_jax.face.rasterise import SIZE, rotation_matrix
+from vast_jax.face.rasterise import rotation_matrix
 from vast_jax.media import FPS
 from vast_jax.metrics.landmarks import interocular, lip_aperture
 from vast_jax.metrics.sharpness import cpbd
 from vast_jax.models.liveliness import eye_closures
 from vast_jax.reporting import image_grid, save_png
+from vast_jax.types import CROP
 
 LOOKED_AT = 60  # frames whose pixels are judged
 # Below or above these something will be weak: (figure, least, most, what is said).
@@ -97,7 +98,7 @@ def measure(clips: Sequence[Clip], model: FaceModel) -> dict[str, float]:
         "eyes_shut": float(np.percentile(shut, 99.5)),
         "brightness": float(np.mean(bright)),
         "brightness_varies": float(np.std(bright)),
-        "magnified": float(np.median([SIZE / clip.track.crop[2] for clip in clips])),
+        "magnified": float(np.median([CROP / clip.track.crop[2] for clip in clips])),
         "cpbd": _mean_of_known([cpbd(frame) for frame in frames]),
         "with_speech": sum(n for n, clip in zip(seen, clips, strict=True) if clip.has_speech) / sum(seen),
     }
@@ -129,7 +130,7 @@ def _movement(clip: Clip, model: FaceModel) -> np.ndarray:
 def _face(clip: Clip, t: int, frame: np.ndarray) -> np.ndarray:
     """The pixels in the box of the landmarks."""
     points = clip.track.landmarks[t, :, :2]
-    left, top, right, bottom = np.clip([*points.min(0), *points.max(0)], 0, SIZE).round().astype(int)
+    left, top, right, bottom = np.clip([*points.min(0), *points.max(0)], 0, CROP).round().astype(int)
     return frame[top:bottom, left:right]
 
 

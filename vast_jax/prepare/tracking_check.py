@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from vast_jax.face.detector_bias import unbiased
-from vast_jax.face.landmarks import CROP, INNER_LIPS, LIPS
+from vast_jax.face.landmarks import INNER_LIPS, LIPS
 from vast_jax.face.model import FaceModel
 from vast_jax.face.overlay import landmarks_in_camera
 from vast_jax.face.rasterise import camera_of, project, rotation_matrix
-from vast_jax.types import FaceTrack
+from vast_jax.types import CROP, FaceTrack
 
 MAX_RESIDUAL = 2.5  # pixels of the crop: a clip beyond it is badly fitted
 MAX_YAW = 40  # degrees: beyond it half of the mouth is guessed

@@ -15,7 +15,7 @@ import numpy as np
 
 from vast_jax import cli
 from vast_jax.face.clip_fit import fit_clip
-from vast_jax.face.landmarks import CROP, LEFT_EYE, LIPS, RIGHT_EYE, Landmarker
+from vast_jax.face.landmarks import LEFT_EYE, LIPS, RIGHT_EYE, Landmarker
 from vast_jax.face.model import PUPIL_DISTANCE, FaceModel, gaze_rotation, load_face_model, vertices
 from vast_jax.face.rasterise import camera_of, rotation_matrix
 from vast_jax.face.tracking import FOCAL, track_video
@@ -25,7 +25,7 @@ from vast_jax.metrics.landmarks import umeyama
 from vast_jax.synthesis import __main__ as command
 from vast_jax.synthesis.clips import Truth, truth, write_clip
 from vast_jax.synthesis.scene import Scene
-from vast_jax.types import FaceTrack
+from vast_jax.types import CROP, FaceTrack
 
 BLINK = 0.5  # activation of eyeBlink from which no gaze is compared
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vast_jax.training import hosts
-from vast_jax.types import TrainState, UserError
+from vast_jax.training.step import TrainState
+from vast_jax.types import UserError
 
 if TYPE_CHECKING:
     import grain  # a second of every command that only loads weights

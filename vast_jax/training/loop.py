@@ -26,9 +26,9 @@ from vast_jax.training import hosts, sharding
 from vast_jax.training.checkpoints import Run, newest
 from vast_jax.training.config import Config, parse_command
 from vast_jax.training.profiling import Trace
-from vast_jax.training.step import init_state, train_step
+from vast_jax.training.step import TrainState, init_state, train_step
 from vast_jax.training.workdir import disk_errors, last_figures, locked, open_workdir
-from vast_jax.types import Array, Batch, Metrics, Params, TrainState, UserError
+from vast_jax.types import Array, Batch, Metrics, Params, UserError
 from vast_jax.weights import exports
 
 

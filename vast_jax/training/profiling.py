@@ -2,7 +2,8 @@
 
 import jax
 
-from vast_jax.types import TrainState, UserError
+from vast_jax.training.step import TrainState
+from vast_jax.types import UserError
 
 SKIPPED, TRACED = 2, 3  # steps: the first ones compile
 

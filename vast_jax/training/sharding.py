@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from vast_jax.types import Array, Batch, TrainState, UserError
+from vast_jax.training.step import TrainState
+from vast_jax.types import Array, Batch, UserError
 
 LEAST = 1 << 18  # numbers of an array of the optimiser that is split: of a smaller one the exchange costs more
 

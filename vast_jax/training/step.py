@@ -2,14 +2,25 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
 from vast_jax.training.config import Config
 from vast_jax.training.example_loss import OfExamples
-from vast_jax.types import Array, Batch, Metrics, Params, Players, TrainState
+from vast_jax.types import Array, Batch, Metrics, Params, Players
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a step changes: saved and restored together."""
+
+    step: Array  # [] int32, steps done
+    params: Mapping[str, Params]  # {player: params}
+    optimiser: Mapping[str, Any]  # {player: optax state}
+    key: Array  # typed PRNG key
 
 
 def init_state(config: Config, players: Players, batch: Batch) -> TrainState:
