@@ -1,4 +1,4 @@
-"""Speech as numbers: log mel filter bank at 50 Hz and phonetic posteriorgrams (PPG) at the video's 25 Hz (spec 6).
+"""Speech as numbers: log mel filter bank at 50 Hz and phonetic posteriorgrams (PPG) at the video's 25 Hz.
 
 Every signal is first padded or trimmed to whole video frames, so the counts are exact: T video frames are 640 T samples
 and 2T filter-bank frames, the i-th of them centred on (i + 0.5) * 20 ms. The step from 50 to 25 Hz happens here only.

@@ -19,6 +19,7 @@ JPEG_QUALITY = 95
 LARGEST_SIDE = 4096  # pixels
 _LARGEST = 1 << 36  # bytes: pictures are read one by one, and an hour of footage has gigabytes of them
 _OPEN_CORPORA = ("grid/",)  # whose licence (CC-BY 4.0) lets weights be used for anything
+RESEARCH_ONLY = "research only: some training clips are research-only"  # the licence of weights that they taught
 _ARRAYS, _PICTURES = "clip.npz", "frames.bin"
 
 

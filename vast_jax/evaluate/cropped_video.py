@@ -1,4 +1,7 @@
-"""A video as every metric sees it: cropped to the face (spec 10), with landmarks, tracked expression and sound."""
+"""A video as every metric sees it: cropped to the face, with landmarks, tracked expression and sound.
+
+The crop is that of docs/paper.md, Crop.
+"""
 
 import os
 from itertools import islice

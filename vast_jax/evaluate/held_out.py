@@ -1,7 +1,8 @@
 """The held-out clips of an avatar's person as videos: real, generated, and the controls, all coded alike.
 
-Protocol (spec 10): the template (identity, pose, background outside the hole) is the held-out clip itself; the prompt
-is the person's next training clip in name order; only the expression is generated. The prompt is never the clip itself.
+The template (identity, pose, background outside the hole) is the held-out clip itself; the prompt is the person's next
+training clip in name order; only the expression is generated. The prompt is never the clip itself (docs/paper.md,
+Protocol).
 """
 
 import bisect

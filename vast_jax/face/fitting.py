@@ -1,4 +1,4 @@
-"""Fits the parametric face to landmarks by Levenberg-Marquardt in JAX (energy of Wood et al. 2022, spec 7).
+"""Fits the parametric face to landmarks by Levenberg-Marquardt in JAX (energy of Wood et al., 2022).
 
 For every frame: residuals (projected landmark - detected) / sigma by region, a quadratic prior on identity and
 expression, and the range of each expression activation: soft bounds while the identity is sought, hard ones after.

@@ -9,7 +9,7 @@ import numpy as np
 
 from vast_jax.types import CROP, UserError
 
-EYE_DISTANCE = 72.0  # pixels between the outer eye corners in the crop, clip median (spec 10)
+EYE_DISTANCE = 72.0  # pixels between the outer eye corners in the crop, clip median (docs/paper.md, Crop)
 EYE_MIDPOINT = (128.0, 112.0)  # pixels, where their midpoint comes to lie
 OUTER_EYE_CORNERS = (33, 263)  # subject's right, left
 MODEL_PATH = Path(__file__).parents[1] / "assets" / "face_landmarker.task"
@@ -76,9 +76,9 @@ class Landmarker:
 
 
 def crop_box(landmarks: np.ndarray) -> np.ndarray:
-    """The fixed square of a clip (spec 10) from [N, 478, 3] source pixels: float32 (left, top, side), whole pixels.
+    """The fixed square of a clip from [N, 478, 3] source pixels: float32 (left, top, side), whole pixels.
 
-    It may reach beyond the picture.
+    See docs/paper.md, Crop. It may reach beyond the picture.
     """
     right, left = (landmarks[:, i, :2] for i in OUTER_EYE_CORNERS)
     scale = np.median(np.linalg.norm(left - right, axis=1)) / EYE_DISTANCE

@@ -71,10 +71,6 @@ class TrainedAvatar:
 
     def frames(self, performance: Performance) -> Iterator[np.ndarray]:
         """Yields T frames, uint8 [256, 256, 3]; the template is played forth and back under them."""
-        from vast_jax.generation.performance import (
-            loop,  # here, for it brings in the style model, which training has no use for
-        )
-
         order = loop(len(self.template), len(performance.expression))
         return self._play(self.template, order, performance.expression, performance.ppg)
 

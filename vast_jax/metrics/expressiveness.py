@@ -1,4 +1,4 @@
-"""How much and how naturally a face moves: diversity (spec 9, the paper's Dvt), jitter, motion in silence, blinks."""
+"""How much and how naturally a face moves: diversity (the paper's Dvt), jitter, motion in silence, blinks."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Landmark distances on the 68 points of iBUG (spec: LMD of the paper's Table 1, in pixels of the 256 crop)."""
+"""Landmark distances on the 68 points of iBUG (LMD of the paper's Table 1, in pixels of the 256 crop)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the space of style vectors is ordered by: emotion, as it should be, or who spoke (spec 12; paper, Figure 5).
+"""What the space of style vectors is ordered by: emotion, as it should be, or who spoke (paper, Figure 5).
 
 All figures are of vectors [N, S] with a label each. Where a group (person) is given too, what is told of one group was
 learned from others alone. `chance` is what naming the commonest label each time would score.

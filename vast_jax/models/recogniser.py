@@ -17,7 +17,7 @@ from vast_jax.models.acoustic_transformer import AcousticTransformer
 from vast_jax.types import UserError
 from vast_jax.weights import exports, model_config
 
-CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (spec 6)
+CTC_TEMPERATURE = 2.0  # of the posteriors without blank, which CTC makes too sure (docs/paper.md, Speech)
 Module = AcousticModel | AcousticTransformer
 _SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "assets", "acoustic.safetensors")
 

@@ -1,4 +1,4 @@
-"""Trains the acoustic model: frame cross-entropy on labelled speech, or CTC where no times are known (spec 6)."""
+"""Trains the acoustic model: frame cross-entropy on labelled speech, or CTC where no times are known."""
 
 import dataclasses
 import os

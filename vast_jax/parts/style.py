@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from vast_jax.data import pipeline
-from vast_jax.data.clips import origin_of
+from vast_jax.data.clips import RESEARCH_ONLY, origin_of
 from vast_jax.face.model import FaceModel, load_face_model, split_by_mouth_offset
 from vast_jax.models.style_model import StyleModel, load_style_model
 from vast_jax.models.style_transfer import Reconstruction, StyleTransfer, normalise
@@ -246,7 +246,7 @@ class StylePart(Part):
         model = StyleModel(module, params["style"], constants)
         constants = {**constants, **style_constants.spread_of_styles(model, clips, shares(clips, self.grid_share))}
         names = [field.name for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
-        card = origin_of(clips, "research only: some training clips are research-only") | dict(
+        card = origin_of(clips, RESEARCH_ONLY) | dict(
             part="style",
             config={name: getattr(module, name) for name in names},
             face_model=clips[0].track.face_model,

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from vast_jax.data import pipeline
+from vast_jax.data.clips import RESEARCH_ONLY, origin_of
 from vast_jax.models.syncnet import SyncNet
 from vast_jax.models.syncnet_model import SyncModel
 from vast_jax.parts import syncnet_report
@@ -22,8 +23,6 @@ from vast_jax.training.example_loss import OfExamples
 from vast_jax.training.part import Part
 from vast_jax.types import Array, Batch, Players, UserError
 from vast_jax.weights import exports
-
-_OPEN_CLIP_PREFIXES = ("grid/",)  # corpora whose licence lets weights be used for anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,12 +131,9 @@ class SyncNetPart(Part):
         clips = self._clips(data_dir, "train")
         module = self.module()
         names = [field.name for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
-        free = all(clip.name.startswith(_OPEN_CLIP_PREFIXES) for clip in clips)
-        card = dict(
+        card = origin_of(clips, RESEARCH_ONLY) | dict(
             part="syncnet",
             config={name: getattr(module, name) for name in names},
-            data=", ".join(sorted({clip.name.rpartition("/")[0] for clip in clips})),
-            licence="CC-BY-4.0 (GRID corpus)" if free else "research only: some training clips are research-only",
             figures=figures,
             left_out=list(self.left_out),
             distance="in tenths of that of unrelated speech; not comparable with published LSE-D and LSE-C",

@@ -23,7 +23,7 @@ TEMPLATE = ("template/clip.npz", "template/frames.bin")
 LARGEST = 1 << 30  # bytes of a bundle, unless told otherwise
 MOST_FILES = 16
 AVATAR, WEIGHTS, PROMPT = "avatar", "weights", "prompt"
-# What `Avatar.save` writes for want of the person's own word; not a consent.
+# What `avatar_bundle.save_avatar` writes for want of the person's own word; not a consent.
 CONSENT_NOTICE = "Shows a real person: use it with that person's consent, and say that it is AI-generated."
 _FORMAT = "vast_jax bundle 1"
 _MAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.(safetensors|json|style)")
