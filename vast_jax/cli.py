@@ -57,7 +57,7 @@ def parse(
     if argv is None:
         argv, prog = sys.argv[1:], typed_name()
     tell_version(argv)
-    options = {"prog": prog, "description": description, "config": config}
+    options: dict[str, Any] = {"prog": prog, "description": description, "config": config}
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -92,7 +92,8 @@ def typed_name() -> str:
 
 def _grouped(kind: Callable[..., T]) -> Callable[..., T]:
     """A dataclass as a function of the dataclasses it inherits from, which tyro's help shows as groups."""
-    groups = [base for base in getattr(kind, "__bases__", ()) if dataclasses.is_dataclass(base)]
+    bases: tuple[type, ...] = getattr(kind, "__bases__", ())
+    groups = [base for base in bases if dataclasses.is_dataclass(base)]
     own = dataclasses.fields(kind) if groups and dataclasses.is_dataclass(kind) else ()
     if not own or len(own) != sum(len(dataclasses.fields(group)) for group in groups):
         return kind
@@ -101,10 +102,12 @@ def _grouped(kind: Callable[..., T]) -> Callable[..., T]:
         return kind(**{name: value for group in given.values() for name, value in vars(group).items()})
 
     command.__doc__, command.__annotations__ = kind.__doc__, {"return": kind}
-    kinds = {group.__name__.lower(): tyro.conf.OmitArgPrefixes[group] for group in groups}
+    flat: Any = tyro.conf.OmitArgPrefixes  # a type alias by its stubs, which takes no types made at run time
+    kinds = {group.__name__.lower(): flat[group] for group in groups}
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(name, keyword, annotation=group) for name, group in kinds.items()]
-    command.__signature__ = inspect.Signature(parameters, return_annotation=kind)
+    signature = inspect.Signature(parameters, return_annotation=kind)
+    command.__signature__ = signature  # type: ignore[attr-defined]  # inspect heeds it, typeshed does not know it
     command.__annotations__ |= kinds
     return command
 
@@ -154,7 +157,8 @@ def use_compilation_cache() -> None:
     """Keeps compiled XLA programs in the user's cache folder, so that a command's next start is quick."""
     import jax  # which takes long to import, and most of what this file does needs none
 
-    if jax.config.jax_compilation_cache_dir is None:  # JAX_COMPILATION_CACHE_DIR has the first word
+    # JAX_COMPILATION_CACHE_DIR has the first word
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]  # JAX adds its options as it starts
         jax.config.update("jax_compilation_cache_dir", str(platformdirs.user_cache_path("vast_jax") / "xla"))
 
 

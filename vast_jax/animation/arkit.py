@@ -61,7 +61,7 @@ def rotation(angles: np.ndarray) -> np.ndarray:
 
 def looks(gaze: np.ndarray) -> dict[str, np.ndarray]:
     """The EyeLook shapes [N] of gaze [N, 4], as in FaceTrack."""
-    shapes = {}
+    shapes: dict[str, np.ndarray] = {}
     for side, (yaw, pitch), out in (("Left", gaze[:, :2].T, 1), ("Right", gaze[:, 2:].T, -1)):
         ways = {"Down": pitch, "In": -out * yaw, "Out": out * yaw, "Up": -pitch}
         shapes |= {f"EyeLook{way}{side}": np.clip(angle / FULL_LOOK, 0, 1) for way, angle in ways.items()}

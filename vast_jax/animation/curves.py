@@ -26,10 +26,11 @@ class Curves(NamedTuple):
     @classmethod
     def of(cls, expression, rotation=None, translation=None, gaze=None, fps: Fraction | int = media.FPS) -> "Curves":
         """Curves whose head rests, or whose eyes look straight ahead, where nothing else is said."""
-        count = len(expression)
-        given = ((expression, 0), (rotation, 3), (translation, 3), (gaze, 4))
-        values = (np.zeros((count, width)) if value is None else value for value, width in given)
-        return cls(*(np.asarray(value, np.float32) for value in values), Fraction(fps))
+
+        def rows(values, width: int) -> np.ndarray:
+            return np.asarray(np.zeros((len(expression), width)) if values is None else values, np.float32)
+
+        return cls(rows(expression, 0), rows(rotation, 3), rows(translation, 3), rows(gaze, 4), Fraction(fps))
 
 
 def frame_rate(fps: float | Fraction) -> Fraction:
@@ -37,7 +38,7 @@ def frame_rate(fps: float | Fraction) -> Fraction:
     if not 0 < fps <= MAX_FPS:
         raise UserError(f"{fps} frames a second: a frame rate lies between 0 and {MAX_FPS}")
     for exact in (Fraction(round(fps)), Fraction(ceil(fps)) * NTSC):
-        if exact and abs(fps / exact - 1) < 2e-4:
+        if exact and -2e-4 < fps / exact - 1 < 2e-4:
             return exact
     return Fraction(fps).limit_denominator(1000)
 
@@ -53,8 +54,9 @@ def resample(curves: Curves, fps: float | Fraction) -> Curves:
         return curves
     count = max(1, round(len(curves.expression) * rate / curves.fps))
     low = -1.0 * (curves.expression.min(0) < 0)
-    expression, *pose = (_resample(values, float(curves.fps / rate), count) for values in curves[:4])
-    return Curves(np.clip(expression, low.astype(np.float32), 1), *pose, rate)
+    step = float(curves.fps / rate)
+    expression, rotation, translation, gaze = (_resample(values, step, count) for values in curves[:4])
+    return Curves(np.clip(expression, low.astype(np.float32), 1), rotation, translation, gaze, rate)
 
 
 def _resample(values: np.ndarray, step: float, count: int) -> np.ndarray:
@@ -73,4 +75,5 @@ def _resample(values: np.ndarray, step: float, count: int) -> np.ndarray:
 def fit_length(curves: Curves, count: int) -> Curves:
     """The first `count` rows; the last one is held where there are fewer."""
     at = np.minimum(np.arange(count), len(curves.expression) - 1)
-    return Curves(*(values[at] for values in curves[:4]), curves.fps)
+    expression, rotation, translation, gaze = (values[at] for values in curves[:4])
+    return Curves(expression, rotation, translation, gaze, curves.fps)

@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,10 @@ def write_glb(
     groups = _groups(model)
     face = [(name, triangles) for name, triangles in groups if not np.isin(triangles[0], eyes).any()]
     times = buffer.floats(np.arange(len(expression)) / fps, bounds=True)
-    meshes, nodes, channels, samplers = [], [], [], []
+    meshes: list[dict[str, Any]] = []
+    nodes: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
+    samplers: list[dict[str, Any]] = []
 
     def animate(node: int, way: str, values: np.ndarray) -> None:
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": way}})
@@ -116,7 +120,7 @@ def write_glb(
             _primitive(buffer, model, rest - centre, normals, triangles, materials.index(kind), moves)
             for kind, triangles in parts
         ]
-        mesh = {"name": name, "primitives": primitives}
+        mesh: dict[str, Any] = {"name": name, "primitives": primitives}
         node = {"name": name, "mesh": len(meshes)}
         if moves:
             mesh |= {"weights": [0.0] * len(model.expression_names)}

@@ -185,11 +185,11 @@ def _times(path: Path, cells: list[str], lines: list[int], say) -> tuple[np.ndar
     smpte = ":" in cells[0]
     parsed = []
     for cell, line in zip(cells, lines, strict=True):
-        match = re.fullmatch(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d*)?)", cell.strip())
+        match = re.fullmatch(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d*)?)", cell.strip()) if smpte else None
         try:
             if smpte and match is None:
                 raise ValueError
-            hours, minutes, seconds, frame = map(float, match.groups()) if smpte else (0, 0, float(cell), 0)
+            hours, minutes, seconds, frame = map(float, match.groups()) if match else (0, 0, float(cell), 0)
             if not all(abs(number) < LATEST for number in (hours, minutes, seconds, frame)):  # nor is NaN
                 raise ValueError
         except ValueError:

@@ -58,7 +58,8 @@ class FrameRenderer(NamedTuple):
             if waiting is not None:
                 yield _pasted(*waiting)
             if seen not in (None, window):
-                carry = tuple(_moved(np.asarray(state), seen, window) for state in carry)
+                cell, hidden = (_moved(np.asarray(state), seen, window) for state in carry)
+                carry = cell, hidden
             picture, carry = step(
                 params, window.cut(mesh), window.cut(background[None]), hole[None], heard[t : t + 1], carry
             )

@@ -3,7 +3,7 @@
 speech -> PPG -> (with the prompt's style) expression -> meshes -> frames
 """
 
-import os
+from pathlib import Path
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from vast_jax.types import UserError
 from vast_jax.weights.exports import expect
 
 
-def load_models(
-    style: str | None = None, acoustic: str | None = None, face_model: str | os.PathLike | None = None
-) -> Models:
+def load_models(style: str | None = None, acoustic: str | None = None, face_model: str | Path | None = None) -> Models:
     """Loads the face, acoustic and style models; None takes the shipped ones.
 
     Raises:

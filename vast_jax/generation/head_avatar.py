@@ -32,7 +32,7 @@ class HeadAvatar:
     def __init__(self, face_model: FaceModel, size: int = SIZE, motion: Mapping[str, np.ndarray] | None = None):
         self.model, self.size = face_model, (size, size)
         self.identity = np.zeros(len(face_model.identity_basis), np.float32)
-        self.motion = motion or load_file(resources.files("vast_jax") / "assets" / "head_motion.safetensors")
+        self.motion = motion or load_file(str(resources.files("vast_jax") / "assets" / "head_motion.safetensors"))
 
     def own_style(self, models: Models) -> np.ndarray:
         """That of the demo, which is neutral."""
@@ -64,7 +64,7 @@ class HeadAvatar:
                     self.identity,
                     performance.expression[start : start + FPS],
                     self.motion["rotation"][at],
-                    self.motion["translation"][at] + np.float32([0, 0, _DISTANCE]),
+                    self.motion["translation"][at] + np.array([0, 0, _DISTANCE], np.float32),
                     self.motion["gaze"][at],
                 )
                 for pictures in pool.map(self._shade, np.array_split(vertices, cores)):

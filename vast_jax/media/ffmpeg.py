@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import IO
 
 import imageio_ffmpeg
 
@@ -11,8 +12,6 @@ from vast_jax.types import Segment, Source, UserError
 
 _PLAYLIST = re.compile(r"^Input #0, (concat|hls|dash)\b", re.MULTILINE)  # what a stranger's text has us open
 AUDIO_FILTER = "aresample=async=1:first_pts=0"
-# The terminal's Ctrl-C is for us alone: an ffmpeg that it ended would seem to have come to its file's end.
-APART = dict(process_group=0)
 
 
 def file_of(source: Source) -> Path:
@@ -32,6 +31,17 @@ def input_of(source: Source, lead: float = 0) -> list[str]:
         return ["-i", url_of(source)]
     start = source.start - lead
     return ["-ss", f"{start:.3f}", "-t", f"{source.stop - start:.3f}", "-i", url_of(source.path)]
+
+
+def started(
+    command: list[str], log: IO[bytes], *, stdin: int | None = None, stdout: int | None = None
+) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """ffmpeg at work, its complaints in `log`; and the pipe to or from it, whichever of the two is one."""
+    # The terminal's Ctrl-C is for us alone: an ffmpeg that it ended would seem to have come to its file's end.
+    process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=log, process_group=0)
+    pipe = process.stdin or process.stdout
+    assert pipe is not None  # every caller asks for one
+    return process, pipe
 
 
 def _argument(value) -> str:

@@ -12,14 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vast_jax.audio import FPS
-from vast_jax.media.ffmpeg import (
-    APART,
-    AUDIO_FILTER,
-    ffmpeg_command,
-    header_of,
-    input_of,
-    last_line,
-)
+from vast_jax.media.ffmpeg import AUDIO_FILTER, ffmpeg_command, header_of, input_of, last_line, started
 from vast_jax.types import Segment, Source, UserError
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
@@ -48,7 +41,7 @@ def probe(path: Source) -> VideoInfo:
     header = header_of(path)
     video = re.search(r"Stream #.*?: Video: (?!.*attached pic).*", header)  # a picture of a song's cover is no video
     size = video and re.search(r"[ ,](\d{2,5})x(\d{2,5})(?: \[SAR (\d+):(\d+))?", video[0])
-    if not size:
+    if not video or not size:
         raise UserError(f"{path} has no video track: give a video file")
     width, height = int(size[1]), int(size[2])
     stretched = bool(size[3] and int(size[3]) and int(size[4])) and size[3] != size[4]
@@ -103,15 +96,15 @@ def read_frames(
         command += ["-frames:v", str(round((path.stop - path.start) * FPS))]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, **APART)
+        process, pipe = started(command, log, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         count = 0
         try:
-            while (frame := _read_ppm(process.stdout)) is not None:
+            while (frame := _read_ppm(pipe)) is not None:
                 count += 1
                 yield frame
             process.wait()
         finally:  # also when the reader stops early
-            process.stdout.close()
+            pipe.close()
             process.kill()
             process.wait()
         if not count:
@@ -182,9 +175,9 @@ def _decoded(path: Source, *options: str) -> Iterator[bytes]:
     """A file's sound in the AU format, whose header is in the first block. UserError: not a sample follows it."""
     command, first, size = _audio_command(path, *options), b"", 0
     with tempfile.TemporaryFile() as log:
-        piped = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        with subprocess.Popen(command, **piped, **APART) as process:
-            while block := process.stdout.read(1 << 20):
+        process, pipe = started(command, log, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        with process:
+            while block := pipe.read(1 << 20):
                 first, size = first or block, size + len(block)
                 yield block
         start, _, channels = _au_header(first)
@@ -204,7 +197,7 @@ def _audio_command(path: Source, *options: str) -> list[str]:
     return [*command, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
 
 
-def _au_header(data: bytes) -> tuple[int, int, int]:
+def _au_header(data: bytes | bytearray) -> tuple[int, int, int]:
     """Where the samples start, their rate and how many channels they have; of nothing, that nothing follows."""
     if len(data) < _AU_HEADER:
         return _AU_HEADER, 0, 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from vast_jax.audio import FPS
 from vast_jax.files import atomic_path, room_for
-from vast_jax.media.ffmpeg import APART, AUDIO_FILTER, ffmpeg_command, last_line, url_of
+from vast_jax.media.ffmpeg import AUDIO_FILTER, ffmpeg_command, last_line, started, url_of
 from vast_jax.media.reading import Sound
 from vast_jax.types import UserError
 
@@ -59,10 +59,10 @@ def write_video(
             command += ["-tune", "zerolatency", "-g", str(FPS), "-frag_duration", _FRAGMENT, "-flush_packets", "1"]
             command += ["-f", "mp4"]
         command += ["pipe:1" if live and str(path) == "-" else url_of(part)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, **APART)
+        process, pipe = started(command, log, stdin=subprocess.PIPE)
         try:
-            count = _feed(process.stdin, frames, (height, width, 3), shortest)
-            process.stdin.close()
+            count = _feed(pipe, frames, (height, width, 3), shortest)
+            pipe.close()
         except BrokenPipeError:
             count = -1
         except BaseException:
@@ -82,8 +82,12 @@ def write_video(
 
 @contextlib.contextmanager
 def _place(path: str | os.PathLike, live: bool) -> Iterator[str | os.PathLike]:
-    with room_for(path) if live else atomic_path(path) as part:
-        yield path if live else part
+    if live:
+        with room_for(path):
+            yield path
+    else:
+        with atomic_path(path) as part:
+            yield part
 
 
 def _feed(pipe, frames: Iterable[np.ndarray], shape: tuple[int, int, int], shortest: int) -> int:

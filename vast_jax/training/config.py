@@ -69,7 +69,7 @@ def read_config(source: str | os.PathLike) -> Config:
         names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.py")))
         raise UserError(f"{source}: no such config file; by name there are {names}")
     spec = importlib.util.spec_from_file_location(f"vast_jax_config_{path.stem}", path)
-    if spec is None:
+    if spec is None or spec.loader is None:
         raise UserError(f"{path}: a config is a Python file whose name ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses defined in the file look up their annotations there
@@ -113,15 +113,15 @@ def parse_command(argv: Sequence[str] | None = None, prog: str = "python train.p
     cli.tell_version(argv)
     if argv[0].startswith("-"):
         raise UserError(f"the config comes first: {usage}")
-    config = read_config(argv[0])
+    config, unnamed = read_config(argv[0]), tyro.conf.arg(name="")
 
     def command(
         data: Path,
         workdir: Path,
-        config: Annotated[Config[type(config.part)], tyro.conf.arg(name="")] = config,
+        config: Annotated[Config[type(config.part)], unnamed] = config,  # type: ignore[valid-type]  # the file's own
         init_from: Path | None = None,
         profile: Path | None = None,
-        hosts: Annotated[Hosts, tyro.conf.arg(name="")] = Hosts(),  # noqa: B008
+        hosts: Annotated[Hosts, unnamed] = Hosts(),  # noqa: B008
     ) -> Command:
         """Trains the part of a config. The same command again resumes the run.
 
@@ -183,7 +183,7 @@ def write_config(config: Config, path: Path) -> None:
 
 
 def _flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
-    out = {}
+    out: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
             out |= _flat(value, f"{prefix}{name}.")

@@ -136,10 +136,12 @@ def _is_entry(entry: Any) -> bool:
 def check_manifest(folder: str | os.PathLike, *needed: str) -> dict[str, Any] | None:
     """`read_manifest`, with every file it lists as it says. UserError: one is missing or another, or not listed."""
     manifest = read_manifest(folder)
-    for name in needed if manifest else ():
+    if manifest is None:
+        return None
+    for name in needed:
         if name not in manifest["files"]:
             raise UserError(f"{Path(folder) / MANIFEST} does not list {name}: copy or pack the whole folder again")
-    for name, entry in (manifest or {"files": {}})["files"].items():
+    for name, entry in manifest["files"].items():
         path = Path(folder) / name
         if not path.is_file():
             raise UserError(f"{path} is missing, which {MANIFEST} lists: copy the whole folder")

@@ -18,7 +18,7 @@ from vast_jax.weights.unpacking import opened
 
 _STEP = ".step"  # behind the name of an array of int8: what 1 stands for
 
-CARD = {
+CARD: dict[str, Any] = {
     "part": None,  # name of the part, such as "style"
     "config": {},  # of the model, enough to build it
     "face_model": None,  # hash of the face model whose parameters the weights speak of; None if of none

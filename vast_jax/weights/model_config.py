@@ -12,7 +12,10 @@ import numpy as np
 
 from vast_jax.errors import UserError
 
-T = TypeVar("T")
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # there for type checkers alone
+
+T = TypeVar("T", bound="DataclassInstance")
 WIDEST, DEEPEST = 4096, 64  # units of a layer, or an index; layers
 _COUNTS_OF_LAYERS = ("strong_layers", "householder_steps")
 _INDICES = ("strong", "weak")
