@@ -1,6 +1,6 @@
 """python -m vast_jax.benchmark [--avatar DIR] [--data DIR]
 
-Milliseconds a frame of each stage on this machine, start-up and compilation apart, as a table for the README. Without
+Milliseconds a frame of each stage on this machine, start-up and compilation apart, as a table (docs/speed.md). Without
 data the face is the built-in head speaking the demo.
 """
 
