@@ -6,7 +6,7 @@ import pytest
 # Shapes and types in these files' signatures are checked at every call, also while jax traces it. The hook has to be
 # there before they are first imported.
 CHECKED = ["vast_jax.models", "vast_jax.losses", "vast_jax.face.fitting"]
-jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+jaxtyping.install_import_hook(CHECKED, "checked.checked")
 
 
 @pytest.fixture(scope="session")

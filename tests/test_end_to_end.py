@@ -48,7 +48,7 @@ def train(name: str, data: Path, workdir: Path, options: list[str]) -> list[dict
 @pytest.fixture
 def quick_programs():
     """Compiling is most of this test's time: programs that are made fast instead of fast ones."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)

@@ -41,7 +41,7 @@ class Closing(NamedTuple):
         self,
         x_TxD: Float[Array, "T D"],
         ppg_TxP: Float[Array, "T P"],
-        low_D: Float[Array, " D"],
+        low_D: Float[Array, "#T D"] | Float[Array, " D"],
         high_D: Float[Array, " D"],
     ) -> np.ndarray:
         """Activations [T, D] whose lips meet where the PPG [T, 41] hears b, p or m; elsewhere as they were.

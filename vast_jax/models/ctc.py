@@ -8,7 +8,7 @@ from jaxtyping import Float
 from vast_jax.types import Array
 
 
-def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
+def collapse(path: Sequence[int] | np.ndarray, blank: int = 0) -> list[int]:
     """The classes of a path: repetitions merged, then blanks removed."""
     path = np.asarray(path, int)
     new = np.concatenate([[True], path[1:] != path[:-1]]) if len(path) else np.zeros(0, bool)

@@ -6,7 +6,7 @@ half shut, its mean of all wanderings is to stand still.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +90,7 @@ def eye_closures(model: FaceModel) -> np.ndarray:
     return closures / max(np.count_nonzero(closures), 1)
 
 
-def blink_spans(closure: np.ndarray, longest: float = LONGEST_BLINK) -> list[tuple[int, int]]:
+def blink_spans(closure: Sequence[float] | np.ndarray, longest: float = LONGEST_BLINK) -> list[tuple[int, int]]:
     """Blinks, first frame and end, in how far the eyes are closed, [T], 0 open to 1 closed, 25 a second.
 
     With hysteresis: a blink begins where the closure reaches 0.5 and ends where it falls to 0.3, so that noise about

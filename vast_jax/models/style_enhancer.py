@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from vast_jax.types import Array
 
@@ -34,7 +34,7 @@ class StyleEnhancer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, h_BxH: Float[Array, "B H"], key: Array | None = None, temperature: float = 1.0
+        self, h_BxH: Float[Array, "B H"], key: Array | None = None, temperature: Shaped[Array, ""] | float = 1.0
     ) -> tuple[Array, Array, Array]:
         """Returns mu, logvar and z_K, each [B, S] float32; without a key z_0 is mu, the posterior's centre."""
         h_BxH = h_BxH.astype(jnp.float32)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from vast_jax.losses import mean_and_deviation
 from vast_jax.media import FPS
@@ -109,7 +109,7 @@ class StyleTransfer(nn.Module):
         mask_BxT: Bool[Array, "B T"],
         has_speech_B: Bool[Array, " B"],
         key: Array | None = None,
-        temperature: float = 1.0,
+        temperature: Shaped[Array, ""] | float = 1.0,
         blinks_B: Float[Array, " B"] | None = None,
     ) -> tuple[Array, Array, Array]:
         """A prompt's posterior and style: mu, logvar, z_K; without a key z_K is the centre's image.
@@ -256,6 +256,6 @@ def statistics_code(x_BxTxD: Float[Array, "B T D"], mask_BxT: Bool[Array, "B T"]
     return jnp.concatenate([2 * (deviation - 1), 10 * (change - 0.2)], axis=-1)
 
 
-def normalise(x_BxTxD: Float[Array, "B T D"], mean_D: Float[Array, " D"], std_D: Float[Array, " D"]) -> Array:
+def normalise(x_BxTxD: Float[Array, "..."], mean_D: Float[Array, "..."], std_D: Float[Array, "..."]) -> Array:
     """Activations to what the model reads: deviations in standard deviations, within the ±5 that it can produce."""
     return jnp.clip((x_BxTxD - mean_D) / std_D, -OUTPUT_LIMIT, OUTPUT_LIMIT)

@@ -109,7 +109,7 @@ def convert(arrays: dict[str, np.ndarray], part: AcousticPart) -> dict:
 
 def teacher_config(part: AcousticPart) -> dict:
     """Of the module that hears all, as Whisper does."""
-    return dict(back=None, ahead=[0] * len(part.layer_ahead), hidden=part.hidden, classes=1)
+    return dict(back=None, ahead=(0,) * len(part.layer_ahead), hidden=part.hidden, classes=1)
 
 
 def teacher_of(arrays: dict[str, np.ndarray], part: AcousticPart) -> dict:
