@@ -14,17 +14,7 @@ from vast_jax.face.model import PART_NAMES, load_face_model
 from vast_jax.face.rasterise import camera_of, place, project, rotation_matrix
 from vast_jax.face.shading import shade_over
 from vast_jax.metrics.expression import correlation, mesh_lip_aperture
-from vast_jax.synthesis import (
-    Sensor,
-    load_truth,
-    motion,
-    occlusion,
-    random_scene,
-    render,
-    speech,
-    truth,
-    write_clip,
-)
+from vast_jax.synthesis import Sensor, load_truth, motion, occlusion, random_scene, render, speech, truth, write_clip
 from vast_jax.synthesis.appearance import OCCLUDERS, random_occluder
 from vast_jax.synthesis.measure import Fitted, compare, rotation_angles
 from vast_jax.synthesis.speech import CLOSED, Phone, closure, mouth_shapes, random_phones

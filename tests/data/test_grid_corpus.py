@@ -4,15 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vast_jax.data.grid_corpus import (
-    BLANK,
-    GRAMMAR,
-    WORDS,
-    frame_labels,
-    grid_sentence,
-    is_grid_name,
-    read_alignment,
-)
+from vast_jax.data.grid_corpus import BLANK, GRAMMAR, WORDS, frame_labels, grid_sentence, is_grid_name, read_alignment
 from vast_jax.types import UserError
 
 

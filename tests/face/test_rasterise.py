@@ -6,15 +6,7 @@ from posed_head import CAMERA, put
 
 from vast_jax.face.mesh_image import mesh_images
 from vast_jax.face.model import load_face_model
-from vast_jax.face.rasterise import (
-    Camera,
-    camera_of,
-    face_mask,
-    project,
-    rasterise,
-    rotation_matrix,
-    vertex_normals,
-)
+from vast_jax.face.rasterise import Camera, camera_of, face_mask, project, rasterise, rotation_matrix, vertex_normals
 from vast_jax.face.shading import shade
 from vast_jax.types import FaceTrack
 

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 from vast_jax.face.landmarks import INNER_LIPS
-from vast_jax.face.model import (
-    landmark_basis,
-    landmarks,
-    load_face_model,
-    save_face_model,
-    vertices,
-    without_learned,
-)
+from vast_jax.face.model import landmark_basis, landmarks, load_face_model, save_face_model, vertices, without_learned
 from vast_jax.face.rasterise import Camera, project, rotation_matrix
 from vast_jax.face_models import correctives
 from vast_jax.face_models.spreading import MESH_LANDMARKS, Spreader

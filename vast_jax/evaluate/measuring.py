@@ -14,13 +14,7 @@ from vast_jax.face.following import runs
 from vast_jax.face.model import FaceModel
 from vast_jax.face.mouth_crop import mouth_crops
 from vast_jax.metrics.expression import correlation, mean_distance
-from vast_jax.metrics.expressiveness import (
-    blinks_a_minute,
-    jitter,
-    motion_in_silence,
-    motion_stability,
-    silent_frames,
-)
+from vast_jax.metrics.expressiveness import blinks_a_minute, jitter, motion_in_silence, motion_stability, silent_frames
 from vast_jax.metrics.image import psnr, ssim_map, ssim_mean
 from vast_jax.metrics.inception import inception_features
 from vast_jax.metrics.landmarks import aperture_lag, lip_aperture, lmd, lmd_interocular

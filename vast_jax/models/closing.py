@@ -42,7 +42,7 @@ class Closing(NamedTuple):
         x_TxD: Float[Array, "T D"],
         ppg_TxP: Float[Array, "T P"],
         low_D: Float[Array, "#T D"] | Float[Array, " D"],
-        high_D: Float[Array, " D"],
+        high_D: Float[Array, "#T D"] | Float[Array, " D"],
     ) -> np.ndarray:
         """Activations [T, D] whose lips meet where the PPG [T, 41] hears b, p or m; elsewhere as they were.
 

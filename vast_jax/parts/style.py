@@ -199,15 +199,8 @@ class StylePart(Part):
 
     def _weights(self) -> Weights:
         drawn = self.variational and self.style_source == "encoder"
-        return Weights(
-            self.wandering_weight,
-            self.blinking_weight,
-            self.statistics_weight,
-            self.lips_weight,
-            self.velocity_weight,
-            self.kl_weight * drawn,
-            self.free_bits,
-        )
+        of_terms = (getattr(self, f"{name}_weight") for name in Weights._fields[:-2])
+        return Weights(*of_terms, self.kl_weight * drawn, self.free_bits)
 
     def dataset(self, data_dir: str | os.PathLike, split: str, batch_size: int, seed: int) -> grain.IterDataset:
         """Endless batches of `style_data.Examples` from the clips with speech."""
