@@ -10,10 +10,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 __version__ = "0.2.0"
 
 _started = sys.argv[0] if sys.argv else ""
-if (_started == "-m" and any("vast_jax" in word for word in sys.orig_argv)) or os.path.basename(_started)[
-    :5
-] == "vast-":
-    # A command, by the name that Python gives it meanwhile or by a script's.
+_as_module = _started == "-m" and any("vast_jax" in word for word in sys.orig_argv)  # so Python names it meanwhile
+if _as_module or os.path.basename(_started).startswith("vast-"):  # a command
     from vast_jax.signals import end_at_once
 
     end_at_once()
