@@ -36,10 +36,14 @@ def train(name: str, out: Path, accumulate: int, workdir: Path) -> None:
     from vast_jax.training.loop import fit
 
     def keeps_gradient(rate):
-        return optax.GradientTransformation(
-            lambda params: jax.tree.map(jax.numpy.zeros_like, params),
-            lambda gradient, _, params=None: (jax.tree.map(lambda g: -rate * g, gradient), gradient),
-        )
+        def first(params):
+            return jax.tree.map(lambda x: jax.numpy.full_like(x, jax.numpy.nan), params)
+
+        def update(gradient, kept, params=None):
+            kept = jax.tree.map(lambda new, old: jax.numpy.where(jax.numpy.isnan(old), new, old), gradient, kept)
+            return jax.tree.map(lambda g: -rate * g, gradient), kept
+
+        return optax.GradientTransformation(first, update)
 
     part = {"toy": toy, "style": style}[name]()
     descending = type(
@@ -52,9 +56,9 @@ def train(name: str, out: Path, accumulate: int, workdir: Path) -> None:
         },
     )
     part = descending(**{field.name: getattr(part, field.name) for field in dataclasses.fields(part)})
-    config = Config(part, steps=1, batch_size=4, log_every=1, eval_every=0, save_every=0, accumulate=accumulate)
-    gradients = jax.device_get(fit(config, workdir.parent, workdir).optimiser)
-    params = jax.device_get(fit(dataclasses.replace(config, steps=STEPS), workdir.parent, workdir).params)
+    config = Config(part, steps=STEPS, batch_size=4, log_every=1, eval_every=0, save_every=0, accumulate=accumulate)
+    state = fit(config, workdir.parent, workdir)
+    gradients, params = jax.device_get((state.optimiser, state.params))
     if jax.process_index() == 0:
         lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
         found = {f"loss/{key}/{line['step']}": line[key] for line in lines for key in line if key.endswith("/loss")}

@@ -1,5 +1,15 @@
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
+# Most of the suite's time is XLA's. What one test has compiled, another, the other worker and the processes that tests
+# start need not compile again: for this run they share a cache. It has to be named before jax is imported.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="vast_jax-tests-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+import jax
 import jaxtyping
 import pytest
 
@@ -7,6 +17,12 @@ import pytest
 # there before they are first imported.
 CHECKED = ["vast_jax.models", "vast_jax.losses", "vast_jax.face.fitting"]
 jaxtyping.install_import_hook(CHECKED, "checked.checked")
+
+
+def pytest_unconfigure() -> None:
+    """The run's cache goes with it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +38,12 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("the real recordings are not here")
     return path
+
+
+@pytest.fixture(scope="module")
+def quick_programs():
+    """For tests that compile more than they compute: programs that are made fast instead of fast ones."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

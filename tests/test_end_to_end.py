@@ -5,7 +5,6 @@ import math
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import soundfile
@@ -43,15 +42,6 @@ def train(name: str, data: Path, workdir: Path, options: list[str]) -> list[dict
     given = ["--data", str(data), "--workdir", str(workdir), *STEPS, *" ".join(options).split()]
     loop.main([str(CONFIGS / f"{name}.py"), *given])
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture
-def quick_programs():
-    """Compiling is most of this test's time: programs that are made fast instead of fast ones."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.slow

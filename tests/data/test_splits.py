@@ -66,3 +66,16 @@ def test_what_is_chosen_by_a_hash_does_not_depend_on_the_rest():
     assert 0.14 < sum(sides) / len(sides) < 0.26
     assert sides == [splits.is_held_out(f"hdtf/{person}/RD_{person}3_7") for person in people]  # one side a person
     assert splits.in_paper("grid/s25/bbaf2n") and not splits.in_paper("grid/s2/bbaf2n")
+
+
+def test_people_whose_clips_name_their_emotion_are_held_out():
+    for name in ("real/ImaginTalk_001_happy", "real/guanjz20_004", "generated/DiTalker_012_angry"):
+        assert is_held_out(f"people/{name}.mp4")
+    for name in (
+        "real/ImaginTalk_013",
+        "real/guanjz20_005",
+        "generated/DiTalker_003",
+        "generated/omnitalker_006_happy",
+    ):
+        assert not is_held_out(f"people/{name}.mp4")
+    assert not is_held_out("other/real/ImaginTalk_001_happy.mp4")

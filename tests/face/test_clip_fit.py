@@ -151,6 +151,50 @@ def test_where_the_range_ends_the_other_shapes_make_up_for_it(model):
         assert 0.5 * np.sum(residual(found.expression[i]) ** 2) < 1.0001 * oracle.cost
 
 
+def test_what_is_held_is_paid_once_and_what_moves_once_a_frame(model):
+    """The identity and the means found lower the energy as it is written down here, against any small change."""
+    _, expression, rotation, translation, _, seen = clip(model, 12)
+    fixed = fitting.problem(model, landmark_basis(model), CAMERA)
+    pose = fitting.Pose(
+        0.5 * expression.astype(np.float32),
+        rotation_matrix(rotation).astype(np.float32),
+        translation.astype(np.float32),
+    )
+    two = fitting.Pose(*(np.stack([array[:6], array[6:]]) for array in pose))
+    target = np.stack([seen[:6, :, :2], seen[6:, :, :2]])
+    cameras = type(CAMERA)(*(np.float32([value, value]) for value in CAMERA))
+    found, means, fitted_pose = fitting.fit_identity(fixed, cameras, two, target, 30)
+
+    def energy(identity, means, expression):
+        total = identity @ fixed.rest.identity @ identity
+        for k in range(2):
+            at = fitting.Pose(expression[k], fitted_pose.rotation[k], fitted_pose.translation[k])
+            rows = (fitting.predict(fixed, identity, at) - target[k]) * fixed.weight[:, None]
+            total += sum(jnp.sum(fitting._with_gaps(row) ** 2) for row in rows)
+            total += jnp.sum(fixed.prior * (expression[k] - means[k]) ** 2)
+            total += means[k] @ fixed.rest.expression @ means[k]
+            beyond = jnp.minimum(expression[k] - fixed.low, 0) + jnp.maximum(expression[k] - 1, 0)
+            total += fitting.BOUND * jnp.sum(beyond**2)
+        return total / 2
+
+    least = energy(found, means, fitted_pose.expression)
+    slopes = jax.jit(jax.grad(energy, (0, 1, 2)))(found, means, fitted_pose.expression)
+    steepest = max(float(jnp.abs(slope).max()) for slope in slopes)
+    assert steepest < 2e-3 * float(least) + 0.5, (steepest, least)
+    assert energy(found, 0.9 * means, fitted_pose.expression) > least
+
+
+def test_clips_of_one_person_share_the_identity_and_one_alone_is_the_same_fit(model):
+    *_, seen = clip(model, 40)
+    parts = [clip_fit.Seen(part, np.ones(20, bool), CAMERA) for part in (seen[:20], seen[20:])]
+    first, second = clip_fit.fit_clips(model, parts)
+    np.testing.assert_array_equal(first.identity, second.identity)
+    alone = clip_fit.fit_clip(model, *parts[0])
+    same = clip_fit.fit_clips(model, parts[:1])[0]
+    for one, other in zip(alone, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_gaze_is_held_through_a_blink(model):
     identity, expression, rotation, translation, gaze, seen = clip(model, 20)
     expression[8:12, :2] = 0.9

@@ -15,7 +15,7 @@ from vast_jax.face.model import load_face_model
 from vast_jax.face.tracking import MIN_CROP, MIN_STRETCH, track_all, track_video
 from vast_jax.types import UserError
 
-MODEL = SimpleNamespace(hash="head", detector_bias=None)
+MODEL = SimpleNamespace(hash="head", detector_bias=None, rest=None)
 SIZE = (160, 120)
 _SHAPE = np.random.default_rng(0).uniform(-0.5, 0.5, (478, 3)).astype(np.float32)
 _SHAPE[33], _SHAPE[263] = (-0.3, -0.1, 0), (0.3, -0.1, 0)
@@ -45,11 +45,12 @@ def scene(number, x=None, radius=17, size=SIZE, y=60):
 
 @pytest.fixture(autouse=True)
 def fit(monkeypatch):
-    def fit_clip(model, landmarks, valid, camera):
-        n = len(landmarks)
-        return Fit(*(np.zeros(shape, np.float32) for shape in (2, (n, 3), (n, 3), (n, 3), (n, 4))))
+    def fit_clips(model, clips):
+        counts = [len(clip.landmarks) for clip in clips]
+        shapes = [(2, (n, 3), (n, 3), (n, 3), (n, 4)) for n in counts]
+        return [Fit(*(np.zeros(shape, np.float32) for shape in of_clip)) for of_clip in shapes]
 
-    monkeypatch.setattr(tracking, "fit_clip", fit_clip)
+    monkeypatch.setattr(tracking, "fit_clips", fit_clips)
 
 
 @pytest.fixture

@@ -103,3 +103,26 @@ def test_the_command_prints_a_table_and_writes_figures(clip, tmp_path, capsys, m
         assessment.main(["--data", str(tmp_path / "data"), "--split", "held_out"])
     with pytest.raises(UserError, match="no held_out clips"):
         assessment.report(assessment.Args(tmp_path / "data"))
+
+
+def test_opposites_count_where_both_act(clip):
+    left, right = (MODEL.expression_names.index(name) for name in ("mouthLeft", "mouthRight"))
+    expression = np.zeros((10, len(MODEL.expression_names)), np.float32)
+    expression[:6, left], expression[4:, right] = 0.3, 0.2
+    assert assessment.opposites_together(MODEL, expression) == pytest.approx(0.2)
+
+
+def test_what_a_face_holds_is_told_by_one_clip_as_far_as_it_is(tmp_path, capsys):
+    """A smile held through one clip of two; with as many clips as are compared the truth is the fit together."""
+    held = made_up_clip("a/b/held", frames=30)
+    smile = [MODEL.expression_names.index(f"mouthSmile{side}") for side in ("Left", "Right")]
+    held.track.expression[:, smile] = 0.7
+    clips = [_with_own_landmarks(made_up_clip("a/b/neutral", frames=30)), _with_own_landmarks(held)]
+    figures = assessment.held(MODEL, clips)
+    assert 0.3 < figures["slope"] < 1.3 and figures["correlation"] > 0.8 and figures["neutral"] < figures["mean"]
+    builders.write_folder(tmp_path / "a+b", clips)
+    result = assessment.report(assessment.Args(tmp_path, split="all", rest=True))
+    assert list(result) == ["a+b s1"] and "slope" in capsys.readouterr().out
+    builders.write_folder(tmp_path / "a+b", clips[:1])
+    with pytest.raises(UserError, match="two"):
+        assessment.report(assessment.Args(tmp_path, split="all", rest=True))

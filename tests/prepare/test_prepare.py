@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vast_jax import media
+from vast_jax.data import builders
 from vast_jax.data.names import clip_name, find_videos, person_of, video_of
 from vast_jax.data.pipeline import open_clips
 from vast_jax.data.splits import is_held_out
@@ -45,7 +46,7 @@ def load_face_model(path: Path | None) -> SimpleNamespace:
         raise UserError(f"{path} is not a readable face model")
     none = np.zeros(0)
     places = dict.fromkeys(("landmark_triangles", "landmark_weights", "landmark_offset"), none)
-    return SimpleNamespace(hash="head" if path is None else path.name, detector_bias=None, **places)
+    return SimpleNamespace(hash="head" if path is None else path.name, detector_bias=None, rest=None, **places)
 
 
 def residual_of(model, track):
@@ -300,6 +301,28 @@ def test_faces_are_fitted_anew_without_tracking(tmp_path, tracker, video, monkey
     assert new.track.face_model == "other" and new.fingerprint != before["train"].fingerprint
     run(tmp_path, tmp_path / "grid", face_model=Path("other"))  # which is not tracked again either
     assert len(tracker) == 2
+
+
+def test_one_person_gets_one_identity_from_all_videos(tmp_path, tracker, video, monkeypatch):
+    video(f"me/{TRAINING}"), video("me/another"), video("you/one")
+    together = []
+
+    def fitted_together(tracks, model):
+        together.append(len(tracks))
+        return [track._replace(identity=track.identity + len(together), face_model=model.hash) for track in tracks]
+
+    monkeypatch.setattr(command, "fitted_together", fitted_together)
+    folders = [tmp_path / "grid" / name for name in ("me", "you")]
+    out = run(tmp_path, *folders, one_person=True)
+    clips = [
+        clip
+        for split in ("train", "held_out")
+        for folder in builders.folders(out)
+        for clip in builders.read_folder(folder, split)
+    ]
+    assert sorted(together) == [1, 2] and {clip.person for clip in clips} == {"me", "you"}
+    assert len({tuple(clip.track.identity) for clip in clips if clip.person == "me"}) == 1
+    assert len({tuple(clip.track.identity) for clip in clips}) == 2
 
 
 def test_bad_input_is_told_in_a_line(tmp_path, tracker, video):

@@ -17,6 +17,7 @@ _CLIPS = {
     "generated/vasa_12",
     "generated/vasa_l3",
 }
+_ACTORS = {("real", "ImaginTalk"), ("generated", "DiTalker")}  # sources in `people`, where the name tells the emotion
 # sorted(names)[4::5] of the 300 clips of GRID's speaker s1 in use: a list, so that a clip's side
 # never depends on which other clips are at hand.
 _GRID_S1 = frozenset(
@@ -51,9 +52,19 @@ def is_held_out(path: str) -> bool:
         folder == "speeches" and name.startswith("feifeili"),
         folder == "kokoro" and name.startswith(_VOICES),
         folder in _FOLDERS,
+        corpus == "people" and _names_emotion_of_whole_person(folder, name),
         f"{folder}/{name}" in _CLIPS,
     )
     return any(rules)
+
+
+def _names_emotion_of_whole_person(folder: str, name: str) -> bool:
+    """Of the collection `people`: actors whose clips name their emotion, and half of one source's people."""
+    source, _, rest = name.partition("_")
+    number, _, emotion = rest.partition("_")
+    if source == "guanjz20":
+        return number.isdecimal() and int(number) % 2 == 0
+    return (folder, source) in _ACTORS and bool(emotion)
 
 
 def in_paper(name: str) -> bool:

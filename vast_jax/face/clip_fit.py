@@ -1,20 +1,20 @@
-"""A face fitted to the landmarks of a clip: one identity for the clip, then expression, pose and gaze a frame."""
+"""A face fitted to the landmarks of clips: one identity for a person, then expression, pose and gaze a frame."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from vast_jax.face.fitting import CHUNK, Pose, Problem, fit_frames, fit_identity, initial_pose, problem
+from vast_jax.face.fitting import CHUNK, Pose, Problem, fit_frames, fit_identity, initial_pose, problem, refine_identity
 from vast_jax.face.gaze import fit_gaze
 from vast_jax.face.model import FaceModel, landmark_basis
 from vast_jax.face.rasterise import Camera, rotation_matrix, rotation_vectors
 
 LANDMARK_SIGMA = 0.4  # frames; more blurs the closing of the lips (at .6 their gap loses a twentieth of its range)
 POSE_SIGMA = 1.0  # frames
-IDENTITY_ROUNDS = 2  # who it is and which frames are calm, in turns
-IDENTITY_FRAMES = 16  # frames that vote for the identity: two thirds calm ones, the rest spread over the yaw
-IDENTITY_STAGE = 6.0  # times the expression prior in them, so that identity explains what never moves
-CALM_FRAMES, CALM = 8, 10.0  # times that again in the calmest of them, which are taken to be nearly at rest
+IDENTITY_FRAMES = 24  # frames of a clip that tell the identity, spread over it
+MOST_FRAMES, LEAST_FRAMES = 600, 4  # of all clips of a person, as long as these leave each clip so many
+FIRST_STAGE = 6.0  # times the expression prior in a first fit of them to the mean face, which is to find their poses
 
 
 class Fit(NamedTuple):
@@ -27,15 +27,41 @@ class Fit(NamedTuple):
     gaze: np.ndarray  # [N, 4] radians
 
 
-def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera: Camera) -> Fit:
-    """Fits the face to landmarks [N, 478, 2 or 3] in crop pixels; camera in crop pixels too.
+class Seen(NamedTuple):
+    """What was seen of one clip."""
 
-    Frames that are not `valid` must still hold plausible (interpolated) landmarks; they do not vote for the identity.
-    """
+    landmarks: np.ndarray  # [N, 478, 2 or 3] crop pixels
+    valid: np.ndarray  # [N] bool: others must still hold plausible (interpolated) landmarks, and tell no identity
+    camera: Camera  # crop pixels
+
+
+def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera: Camera) -> Fit:
+    """Fits the face to one clip: see `Seen`."""
+    return fit_clips(model, [Seen(landmarks, valid, camera)])[0]
+
+
+def fit_clips(model: FaceModel, clips: Sequence[Seen]) -> list[Fit]:
+    """Fits one face to several clips of one person: they share the identity."""
     basis = landmark_basis(model)
-    fixed = problem(model, basis, camera)
-    target = smooth(np.asarray(landmarks[..., :2], np.float32), LANDMARK_SIGMA)
-    identity, start = _identity(fixed, target, np.asarray(valid, bool))
+    problems = [problem(model, basis, clip.camera) for clip in clips]
+    targets = [smooth(np.asarray(clip.landmarks[..., :2], np.float32), LANDMARK_SIGMA) for clip in clips]
+    count = min(IDENTITY_FRAMES, max(LEAST_FRAMES, MOST_FRAMES // len(clips)))
+    samples = [_sample(np.asarray(clip.valid, bool), count) for clip in clips]
+    seen = [target[sample] for target, sample in zip(targets, samples, strict=True)]
+    identity, means, first = _identity(problems, seen)
+    fits = []
+    for k, (fixed, target, sample) in enumerate(zip(problems, targets, samples, strict=True)):
+        centre = np.clip(means[k], fixed.low, 1)
+        fixed = fixed._replace(centre=centre)
+        nearest = np.abs(np.arange(len(target))[:, None] - sample).argmin(1)
+        start = Pose(*(np.asarray(field[k])[nearest] for field in first))
+        start = start._replace(expression=np.tile(centre, (len(target), 1)))
+        fits.append(_fit(model, fixed, identity, start, target))
+    return fits
+
+
+def _fit(model: FaceModel, fixed: Problem, identity: np.ndarray, start: Pose, target: np.ndarray) -> Fit:
+    """Every frame of one clip of a known person."""
     pose = _in_chunks(fixed, identity, start, target, free_pose=1.0)
     # A head is heavy: its pose is smoothed, and the expression fitted again to what that leaves.
     rotation = smooth(rotation_vectors(pose.rotation), POSE_SIGMA)
@@ -44,7 +70,8 @@ def fit_clip(model: FaceModel, landmarks: np.ndarray, valid: np.ndarray, camera:
     pose = _in_chunks(
         fixed, identity, Pose(pose.expression, matrices, translation), target, free_pose=0.0, iterations=4
     )
-    gaze = fit_gaze(model, basis, identity, pose.expression, matrices, translation, target, camera)
+    basis = landmark_basis(model)
+    gaze = fit_gaze(model, basis, identity, pose.expression, matrices, translation, target, fixed.camera)
     return Fit(identity, pose.expression, rotation, translation, gaze)
 
 
@@ -55,34 +82,24 @@ def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter1d(values, sigma, axis=0, mode="nearest")
 
 
-def _identity(fixed: Problem, target: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, Pose]:
-    """The clip's identity [I], and a start for every frame: the pose of a first fit, the median expression."""
-    strict = fixed._replace(prior=IDENTITY_STAGE * fixed.prior)
-    sample = np.unique(np.linspace(0, len(target) - 1, 2 * CHUNK).round().astype(int))
-    known = sample[valid[sample]]
-    sample = known if len(known) else sample
-    seen, identity = target[sample], np.zeros(len(fixed.identity), np.float32)
-    first = _in_chunks(strict, identity, initial_pose(fixed, seen), seen, free_pose=1.0)
-    for _ in range(IDENTITY_ROUNDS):  # who it is tells which frames are at rest, and these tell who it is
-        chosen = _votes(strict, first)
-        prior = np.tile(strict.prior, (len(chosen), 1))
-        prior[:CALM_FRAMES] *= CALM
-        pose = Pose(*(array[chosen] for array in first))
-        identity, pose = fit_identity(strict, pose, seen[chosen], prior)
-        identity = np.asarray(identity, np.float32)
-        first = _in_chunks(strict, identity, first, seen, free_pose=1.0, iterations=4)
-    nearest = np.abs(np.arange(len(target))[:, None] - sample).argmin(1)
-    start = Pose(*(array[nearest] for array in first))
-    middle = np.median(first.expression, axis=0)
-    return identity, start._replace(expression=np.tile(middle, (len(target), 1)))
+def _sample(valid: np.ndarray, count: int) -> np.ndarray:
+    """`count` frames that tell the identity."""
+    known = np.flatnonzero(valid) if valid.any() else np.arange(len(valid))
+    return known[np.linspace(0, len(known) - 1, count).round().astype(int)]
 
 
-def _votes(fixed: Problem, pose: Pose) -> np.ndarray:
-    """The frames that tell the identity: two thirds by least expression, calmest first; others spread over the yaw."""
-    calmest = np.argsort((pose.expression**2 * fixed.prior).sum(1), kind="stable")
-    by_yaw = np.argsort(rotation_vectors(pose.rotation)[:, 1], kind="stable")
-    spread = by_yaw[np.linspace(0, len(by_yaw) - 1, IDENTITY_FRAMES // 3).round().astype(int)]
-    return np.concatenate([np.resize(calmest, IDENTITY_FRAMES - len(spread)), spread])
+def _identity(problems: Sequence[Problem], seen: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, Pose]:
+    """The person's identity [I], the mean expression [C, D] of each clip, and the poses of the frames seen."""
+    first = []
+    for fixed, target in zip(problems, seen, strict=True):
+        strict = fixed._replace(prior=FIRST_STAGE * fixed.prior)
+        nobody = np.zeros(len(fixed.identity), np.float32)
+        first.append(_in_chunks(strict, nobody, initial_pose(fixed, target), target, free_pose=1.0))
+    pose = Pose(*(np.stack(fields) for fields in zip(*first, strict=True)))
+    cameras = Camera(*(np.stack(fields) for fields in zip(*(fixed.camera for fixed in problems), strict=True)))
+    identity, means, pose = fit_identity(problems[0], cameras, pose, np.stack(seen))
+    identity, pose = refine_identity(problems[0], cameras, identity, pose, np.stack(seen))
+    return np.asarray(identity, np.float32), np.asarray(means, np.float32), pose
 
 
 def _in_chunks(

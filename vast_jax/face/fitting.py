@@ -1,7 +1,8 @@
 """Fits the parametric face to landmarks by Levenberg-Marquardt in JAX (energy of Wood et al., 2022).
 
-For every frame: residuals (projected landmark - detected) / sigma by region, a quadratic prior on identity and
-expression, and the range of each expression activation: soft bounds while the identity is sought, hard ones after.
+For every frame: residuals (projected landmark - detected) / sigma by region, and the range of each expression
+activation: soft bounds while the identity is sought, hard ones after. An expression is a clip's mean and what moves
+about it: the mean pays its prior once, what moves pays once a frame.
 Rotations are updated by a left increment, R <- exp(delta) R, which has no singularity. Jacobians are analytic: the
 model is linear.
 """
@@ -17,12 +18,14 @@ from jaxtyping import Float, Shaped
 from vast_jax.face.landmarks import CONTOUR, LEFT_EYE, LEFT_IRIS, LIPS, OUTER_EYE_CORNERS, RIGHT_EYE, RIGHT_IRIS
 from vast_jax.face.model import FaceModel, LandmarkBasis
 from vast_jax.face.rasterise import Camera
+from vast_jax.face.rest import RestPrior
 from vast_jax.types import Array
 
 CHUNK = 25  # frames solved at once: one compilation for clips of any length, and little padding
 SIGMA, SIGMA_SHARP, SIGMA_CONTOUR = 1.5, 0.6, 3.0  # pixels at the 256 crop: elsewhere, lips and eyes, face contour
 IDENTITY_PRIOR = 20.0  # weaker ones fit better and look inhuman
 LEARNED_IDENTITY_PRIOR = 5.0  # of shapes learned from what the detector says about real people
+UNLEARNED_REST = 20.0  # times that while identity and held expression are told apart, for a head that learned no rest
 EXPRESSION_PRIOR = 1.0
 # Shapes that fight over the same landmarks, or that landmarks hardly show: the one that gives way costs more.
 EXPRESSION_PRIORS = {
@@ -53,9 +56,11 @@ class Problem(NamedTuple):
     identity: Array  # [I, 478, 3]
     expression: Array  # [D, 478, 3]
     weight: Array  # [478] 1 / sigma, 0 for landmarks left out
-    prior: Array  # [D] weights of the squared activations
+    prior: Array  # [D] weights of the squared distances of activations from `centre`
+    centre: Array  # [D] the clip's mean expression, as far as it is known
     low: Array  # [D] least activations, 0 or, where a shape has two signs, below; the greatest is 1
-    identity_prior: Array  # [I]
+    rest: RestPrior  # of identity and a clip's mean expression while they are told apart
+    identity_prior: Array  # [I] weights of the squared identity after that
     camera: Camera  # pixels
 
 
@@ -70,15 +75,28 @@ def landmark_weights() -> Float[np.ndarray, "478"]:
     return weight
 
 
+def expression_prior(model: FaceModel) -> Float[np.ndarray, " D"]:
+    """Weights [D] of the squared activations of a frame."""
+    return np.array([EXPRESSION_PRIORS.get(name, EXPRESSION_PRIOR) for name in model.expression_names], np.float32)
+
+
+def identity_prior(model: FaceModel) -> Float[np.ndarray, " I"]:
+    """Weights [I] of the squared identity, where nothing else is known of people."""
+    weight = np.full(len(model.identity_basis), IDENTITY_PRIOR, np.float32)
+    weight[len(weight) - model.learned_identity :] = LEARNED_IDENTITY_PRIOR
+    return weight
+
+
 def problem(model: FaceModel, basis: LandmarkBasis, camera: Camera) -> Problem:
     """The fitting problem of one camera; irises are left out, for they turn with the gaze."""
     weight = landmark_weights()
-    prior = np.array([EXPRESSION_PRIORS.get(name, EXPRESSION_PRIOR) for name in model.expression_names], np.float32)
+    prior = expression_prior(model)
     camera = Camera(*(np.float32(value) for value in camera))
     arrays = basis.neutral, basis.identity, basis.expression
-    identity_prior = np.full(len(model.identity_basis), IDENTITY_PRIOR, np.float32)
-    identity_prior[len(identity_prior) - model.learned_identity :] = LEARNED_IDENTITY_PRIOR
-    return Problem(*arrays, weight, prior, model.expression_low, identity_prior, camera)
+    of_identity = identity_prior(model)
+    rest = model.rest or RestPrior(UNLEARNED_REST * np.diag(of_identity), np.diag(prior))
+    centre = np.zeros_like(prior)
+    return Problem(*arrays, weight, prior, centre, model.expression_low, rest, of_identity, camera)
 
 
 def initial_pose(fixed: Problem, target: Float[Array, "N 478 2"]) -> Pose:
@@ -143,54 +161,128 @@ def fit_frames(
 @jax.jit
 def fit_identity(
     fixed: Problem,
+    cameras: Camera,
     pose: Pose,
-    target: Float[Array, "N 478 2"],
-    prior: Float[Array, "N D"],
-    iterations: Shaped[Array, ""] | int = 8,
-) -> tuple[Float[Array, " I"], Pose]:
-    """One identity [I] shared by N frames, together with their expressions and poses; target [N, 478, 2] pixels.
+    target: Float[Array, "C N 478 2"],
+    iterations: Shaped[Array, ""] | int = 12,
+) -> tuple[Float[Array, " I"], Float[Array, "C D"], Pose]:
+    """One identity [I] shared by C clips of one person, and the mean expression [C, D] of each clip.
 
-    `prior` [N, D] takes the place of the problem's own: high where a face is thought to be at rest. The frames meet
-    only in the identity, so each step eliminates them one by one (Schur complement).
+    Also their N frames' expressions and poses. The frames of a clip meet in its mean and in the identity alone, and the
+    clips in the identity alone, so each step eliminates the frames and then the means (Schur complements).
+
+    Args:
+      cameras: of each clip, fields [C], in the place of the problem's own; pixels.
+      pose: the start, fields [C, N, ...].
+      target: pixels.
     """
-    count = fixed.identity.shape[0]
+    count, width = fixed.identity.shape[0], fixed.expression.shape[0]
+    solve = jax.vmap(lambda factor, right: jax.scipy.linalg.cho_solve((factor, True), right))
 
-    def own_prior(prior):
-        return fixed._replace(prior=prior)
+    def of_clip(camera, mean):
+        return fixed._replace(camera=camera, centre=mean)
 
-    def energy(identity, pose):
-        person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
-        frames = jax.vmap(lambda p, t, own: _energy(own_prior(own), person, p, t))(pose, target, prior)
-        return frames.sum() + 0.5 * jnp.sum(fixed.identity_prior * identity**2)
+    def person_of(identity):
+        return fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
 
-    def blocks(person, pose, target, prior):
-        residual, to_pixels, own = _linearise(fixed, person, pose, target)
-        shared = _with_gaps(jnp.einsum("lij,nlj->lin", to_pixels, fixed.identity)).reshape(-1, count)
-        slope, curvature = _prior(own_prior(prior), pose.expression)
+    def energy(identity, means, pose):
+        person = person_of(identity)
+
+        def clip(camera, mean, pose, target):
+            own = of_clip(camera, mean)
+            frames = jax.vmap(lambda pose, target: _energy(own, person, pose, target))(pose, target)
+            return frames.sum() + 0.5 * mean @ fixed.rest.expression @ mean
+
+        return jax.vmap(clip)(cameras, means, pose, target).sum() + 0.5 * identity @ fixed.rest.identity @ identity
+
+    def frame(own_problem, person, pose, target):
+        """Normal equations of one frame: its own unknowns, how they go with the shared ones, and these."""
+        residual, shared, own = linearised(own_problem, person, pose, target)
+        slope, curvature = _prior(own_problem, pose.expression)
         matrix = own.T @ own + jnp.diag(jnp.pad(curvature, (0, 6)))
         gradient = own.T @ residual + jnp.pad(slope, (0, 6))
-        return matrix, own.T @ shared, shared.T @ shared, gradient, shared.T @ residual
+        to_mean = jnp.pad(-jnp.diag(fixed.prior), ((0, 6), (0, 0)))
+        return matrix, jnp.concatenate([own.T @ shared, to_mean], 1), shared.T @ shared, gradient, shared.T @ residual
+
+    def clip(person, damping, camera, mean, pose, target):
+        own_problem = of_clip(camera, mean)
+        own, mixed, shared, gradient, shared_gradient = jax.vmap(partial(frame, own_problem, person))(pose, target)
+        factor = jnp.linalg.cholesky(own + jax.vmap(jnp.diag)(damping * jnp.diagonal(own, axis1=1, axis2=2) + 1e-6))
+        eliminated = solve(factor, jnp.concatenate([mixed, gradient[..., None]], -1))
+        of_mean = fixed.rest.expression + len(target) * jnp.diag(fixed.prior)
+        total = jax.scipy.linalg.block_diag(shared.sum(0), of_mean)
+        total = total + damping * jnp.diag(jnp.diag(total))
+        mean_gradient = fixed.rest.expression @ mean + (fixed.prior * (mean - pose.expression)).sum(0)
+        right = jnp.concatenate([shared_gradient.sum(0), mean_gradient])
+        total = total - jnp.einsum("fpi,fpj->ij", mixed, eliminated[..., :-1])
+        right = right - jnp.einsum("fpi,fp->i", mixed, eliminated[..., -1])
+        to_mean = jnp.concatenate([total[count:, :count], right[count:, None]], 1)
+        means = jnp.linalg.solve(total[count:, count:], to_mean)
+        matrix = total[:count, :count] - total[:count, count:] @ means[:, :-1]
+        return matrix, right[:count] - total[:count, count:] @ means[:, -1], means, eliminated
 
     def step(_, state):
-        (identity, pose), _, damping = state
-        person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
-        own, mixed, shared, gradient, shared_gradient = jax.vmap(partial(blocks, person))(pose, target, prior)
-        factor = jnp.linalg.cholesky(own + jax.vmap(jnp.diag)(damping * jnp.diagonal(own, axis1=1, axis2=2) + 1e-6))
-        solve = jax.vmap(lambda factor, right: jax.scipy.linalg.cho_solve((factor, True), right))
-        eliminated = solve(factor, jnp.concatenate([mixed, gradient[..., None]], -1))
-        total = shared.sum(0) + jnp.diag(fixed.identity_prior)
-        total = total + damping * jnp.diag(jnp.diag(total))
-        reduced = total - jnp.einsum("fpi,fpj->ij", mixed, eliminated[..., :-1])
-        right = shared_gradient.sum(0) + fixed.identity_prior * identity
-        right = right - jnp.einsum("fpi,fp->i", mixed, eliminated[..., -1])
-        change = -jnp.linalg.solve(reduced, right)
-        moves = -eliminated[..., -1] - jnp.einsum("fpi,i->fp", eliminated[..., :-1], change)
-        candidate = identity + change, jax.vmap(_move)(pose, moves)
+        (identity, means, pose), _, damping = state
+        parts = jax.vmap(partial(clip, person_of(identity), damping))(cameras, means, pose, target)
+        matrix, gradient, to_mean, eliminated = parts
+        prior = fixed.rest.identity + damping * jnp.diag(jnp.diag(fixed.rest.identity))
+        change = -jnp.linalg.solve(matrix.sum(0) + prior, gradient.sum(0) + fixed.rest.identity @ identity)
+        mean_change = -to_mean[..., -1] - to_mean[..., :-1] @ change
+        shared = jnp.concatenate([jnp.broadcast_to(change, (len(means), count)), mean_change], 1)
+        moves = -eliminated[..., -1] - jnp.einsum("cfpi,ci->cfp", eliminated[..., :-1], shared)
+        candidate = identity + change, means + mean_change, jax.vmap(jax.vmap(_move))(pose, moves)
         return _accept(state, (candidate, energy(*candidate)))
 
-    start = (jnp.zeros(count), pose)
+    start = (jnp.zeros(count), jnp.zeros((len(target), width)), pose)
     state = (start, energy(*start), jnp.float32(1e-2))
     return jax.lax.fori_loop(0, iterations, step, state)[0]
+
+
+@jax.jit
+def refine_identity(
+    fixed: Problem,
+    cameras: Camera,
+    identity: Float[Array, " I"],
+    pose: Pose,
+    target: Float[Array, "C N 478 2"],
+    iterations: Shaped[Array, ""] | int = 4,
+) -> tuple[Float[Array, " I"], Pose]:
+    """The identity [I] that also explains what is left of it once held expressions are told apart.
+
+    Expressions stay as they are, so that none of them is taken for identity; poses follow. Arguments: see
+    `fit_identity`.
+    """
+
+    def frame(camera, person, pose, target):
+        residual, shared, own = linearised(fixed._replace(camera=camera), person, pose, target)
+        q, r = jnp.linalg.qr(own[:, -6:])
+        rows = jnp.c_[shared, residual]
+        turn = q.T @ rows
+        rows = rows - q @ turn
+        return rows[:, :-1].T @ rows, jax.scipy.linalg.solve_triangular(r, turn)
+
+    def step(_, state):
+        identity, pose = state
+        person = fixed.neutral + jnp.einsum("i,ilc->lc", identity, fixed.identity)
+        of_clip = jax.vmap(lambda camera, pose, target: jax.vmap(partial(frame, camera, person))(pose, target))
+        both, turns = of_clip(cameras, pose, target)
+        both = both.sum((0, 1))
+        matrix = both[:, :-1] + jnp.diag(fixed.identity_prior)
+        change = -jnp.linalg.solve(matrix, both[:, -1] + fixed.identity_prior * identity)
+        moves = -turns[..., -1] - turns[..., :-1] @ change
+        still = jnp.zeros(pose.expression.shape)
+        return identity + change, jax.vmap(jax.vmap(_move))(pose, jnp.concatenate([still, moves], -1))
+
+    return jax.lax.fori_loop(0, iterations, step, (identity, pose))
+
+
+def linearised(
+    fixed: Problem, person: Float[Array, "478 3"], pose: Pose, target: Float[Array, "478 2"]
+) -> tuple[Float[Array, " R"], Float[Array, "R I"], Float[Array, "R P"]]:
+    """Weighted residual [R] of one frame of a person, its Jacobian in the identity, and in expression and pose."""
+    residual, to_pixels, own = _linearise(fixed, person, pose, target)
+    shared = _with_gaps(jnp.einsum("lij,nlj->lin", to_pixels, fixed.identity))
+    return residual, shared.reshape(len(residual), -1), own
 
 
 def predict(fixed: Problem, identity: Float[Array, " I"], pose: Pose) -> Float[Array, "N 478 2"]:
@@ -241,7 +333,7 @@ def _excess(fixed: Problem, expression: Array) -> Array:
 def _prior(fixed: Problem, expression: Array) -> tuple[Array, Array]:
     """Gradient and (diagonal) curvature [D] of prior and soft bounds."""
     excess = _excess(fixed, expression)
-    return fixed.prior * expression + BOUND * excess, fixed.prior + BOUND * (excess != 0)
+    return fixed.prior * (expression - fixed.centre) + BOUND * excess, fixed.prior + BOUND * (excess != 0)
 
 
 def _energy(fixed: Problem, person: Array, pose: Pose, target: Array) -> Array:
@@ -249,7 +341,7 @@ def _energy(fixed: Problem, person: Array, pose: Pose, target: Array) -> Array:
     points = _project(fixed.camera, head @ pose.rotation.T + pose.translation)
     data = jnp.sum(_with_gaps((points - target) * fixed.weight[:, None]) ** 2)
     bound = BOUND * jnp.sum(_excess(fixed, pose.expression) ** 2)
-    return 0.5 * (data + jnp.sum(fixed.prior * pose.expression**2) + bound)
+    return 0.5 * (data + jnp.sum(fixed.prior * (pose.expression - fixed.centre) ** 2) + bound)
 
 
 def _move(pose: Pose, change: Array) -> Pose:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 
 from vast_jax.face.detector_bias import DetectorBias
+from vast_jax.face.rest import RestPrior
 from vast_jax.files import atomic_path, sha256
 from vast_jax.types import Array, UserError
 
@@ -35,6 +36,7 @@ PART_NAMES = (
     "body",
 )
 UNREADABLE = OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile  # what np.load raises, or its result
+_T = TypeVar("_T", DetectorBias, RestPrior)
 IRIS_LANDMARKS = (tuple(range(473, 478)), tuple(range(468, 473)))  # of the left, then of the right eye
 
 
@@ -59,6 +61,7 @@ class FaceModel:
     learned_identity: int = 0  # how many of I, the last ones, were learned from footage by `face_models.correctives`
     learned_expression: int = 0  # how many of D, the last ones
     detector_bias: DetectorBias | None = None  # of the landmarks' detector against this model's landmarks
+    rest: RestPrior | None = None  # how people differ and what they hold; None: nothing was learned of it
 
     def extended(self, identity: np.ndarray, expression: np.ndarray, expression_names: Sequence[str]) -> "FaceModel":
         """This model with learned shapes behind its own: identity [I', V, 3], expression [D', V, 3], -1 to 1, in mm."""
@@ -74,6 +77,7 @@ class FaceModel:
             hash=space_hash(np.array(names), identity, expression),
             learned_identity=self.learned_identity + len(identity) - len(self.identity_basis),
             learned_expression=self.learned_expression + len(expression_names),
+            rest=None,  # it spoke of other parameters
         )
 
 
@@ -121,13 +125,15 @@ def face_model(arrays: dict[str, np.ndarray], hash: str) -> FaceModel:
         hash=hash,
         learned_identity=int(arrays.get("learned_identity", 0)),
         learned_expression=int(arrays.get("learned_expression", 0)),
-        detector_bias=_detector_bias(arrays),
+        detector_bias=_several(DetectorBias, "detector_bias", arrays),
+        rest=_several(RestPrior, "rest", arrays),
     )
 
 
-def _detector_bias(arrays: dict[str, np.ndarray]) -> DetectorBias | None:
-    names = [f"detector_bias_{name}" for name in DetectorBias._fields]
-    return DetectorBias(*(arrays[name].astype(np.float32) for name in names)) if names[0] in arrays else None
+def _several(kind: type[_T], prefix: str, arrays: dict[str, np.ndarray]) -> _T | None:
+    """The arrays of a tuple that a file may hold."""
+    names = [f"{prefix}_{name}" for name in kind._fields]
+    return kind(*(arrays[name].astype(np.float32) for name in names)) if names[0] in arrays else None
 
 
 def space_hash(expression_names: np.ndarray, identity_basis: np.ndarray, expression_basis: np.ndarray) -> str:
@@ -158,6 +164,8 @@ def save_face_model(path: str | PathLike, model: FaceModel) -> None:
     }
     if bias := model.detector_bias:
         arrays |= {f"detector_bias_{name}": value.astype(np.float16) for name, value in bias._asdict().items()}
+    if rest := model.rest:
+        arrays |= {f"rest_{name}": value for name, value in rest._asdict().items()}
     with atomic_path(path) as part:
         np.savez_compressed(part, **arrays)
 

@@ -1,12 +1,12 @@
 """Footage to FaceTrack: landmarks, then for each stretch one identity, then expression, pose and gaze a frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from vast_jax.face.clip_fit import fit_clip
+from vast_jax.face.clip_fit import Seen, fit_clips
 from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.following import SeenFace, bridge, check_choice, follow_face, longest, stretches
 from vast_jax.face.landmarks import Landmarker, crop_box, crop_frame, to_crop
@@ -20,14 +20,14 @@ FOCAL = 1.2  # of the longer side of the source: the camera is unknown, and fixe
 MIN_FRAMES = 5  # a shorter track is of no use
 MIN_STRETCH = FPS  # frames: what `track_all` keeps
 MIN_CROP = 64  # source pixels: a smaller face shows too little of its lips
-_RECIPE = "4"  # change it when the same video would give another track
+_RECIPE = "5"  # change it when the same video would give another track
 _LONGEST = 1920  # pixels: faces are looked for in a picture reduced to it
 
 
 def recipe(model: FaceModel) -> str:
-    """Names all that a track depends on but the video: this tracker, the parameter space, and where landmarks lie."""
-    bias = model.detector_bias or ()
-    arrays = (model.landmark_triangles, model.landmark_weights, model.landmark_offset, *bias)
+    """Names all that a track depends on but the video: the tracker, the parameter space, its rest, the landmarks."""
+    learned = (*(model.detector_bias or ()), *(model.rest or ()))
+    arrays = (model.landmark_triangles, model.landmark_weights, model.landmark_offset, *learned)
     content = b"".join(np.ascontiguousarray(array, np.float32).tobytes() for array in arrays)
     return f"{_RECIPE} {model.hash} {sha256(content)}"
 
@@ -164,9 +164,17 @@ def _fit(path: Source, model: FaceModel, info: VideoInfo, stretch: SeenFace, sta
 
 def fitted(track: FaceTrack, model: FaceModel) -> FaceTrack:
     """A track with the face fitted, anew or for the first time, to the landmarks that it holds."""
-    landmarks = unbiased(model.detector_bias, track.landmarks, track.valid)
-    fit = fit_clip(model, landmarks, track.valid, camera_of(track))
-    return track._replace(**fit._asdict(), face_model=model.hash)
+    return fitted_together([track], model)[0]
+
+
+def fitted_together(tracks: Sequence[FaceTrack], model: FaceModel) -> list[FaceTrack]:
+    """The same for several tracks of one person, who gets one identity in all of them."""
+    clips = [
+        Seen(unbiased(model.detector_bias, track.landmarks, track.valid), track.valid, camera_of(track))
+        for track in tracks
+    ]
+    fits = fit_clips(model, clips)
+    return [track._replace(**fit._asdict(), face_model=model.hash) for track, fit in zip(tracks, fits, strict=True)]
 
 
 def _no_face(path: Source, found: SeenFace) -> UserError:

@@ -2,6 +2,9 @@
 
 Needs no truth but the detector's landmarks and, for the closing of the lips, word alignments as the GRID corpus has
 them. Prints a table, one line a folder, for the clips that were held out from training (`--split train` for others).
+
+With --rest it tells instead how well one clip tells what a face holds through it. Of people with several clips each
+clip is fitted alone, and all together with one identity, which is taken for the truth.
 """
 
 import json
@@ -17,6 +20,7 @@ from vast_jax import cli
 from vast_jax.data import grid_corpus
 from vast_jax.data.builders import SPLITS, folder_of, folders, read_folder
 from vast_jax.data.clips import Clip
+from vast_jax.face.clip_fit import Fit, Seen, fit_clips
 from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.landmarks import INNER_LIPS, LIPS, MESH_LANDMARKS
 from vast_jax.face.model import FaceModel, landmark_basis, load_face_model
@@ -33,7 +37,28 @@ CALM_FRAMES = 5
 STILL = 0.2  # share of a clip's frames, those that move least, on which jitter is measured
 CLOSED = 0.1  # of the clip's 95th percentile of the lip gap
 ONSET = 3  # frames by which an alignment may be wrong
+NEUTRAL = ("neutral", "calm")  # in the name of a clip without emotion
+TOGETHER = 0.02  # activations that count as acting
 LIP_CLOSING = tuple("bpm")  # letters with which words begin whose lips close
+
+_SIDES = ("Left", "Right")
+# Muscles that pull against each other: on a real face one of a pair acts at a time.
+OPPOSITES = (
+    ("mouthLeft", "mouthRight"),
+    ("jawLeft", "jawRight"),
+    *(
+        (f"{first}{side}", f"{second}{side}")
+        for side in _SIDES
+        for first, second in (
+            ("mouthSmile", "mouthFrown"),
+            ("eyeWide", "eyeBlink"),
+            ("eyeWide", "eyeSquint"),
+            ("browOuterUp", "browDown"),
+            ("eyeLookUp", "eyeLookDown"),
+            ("eyeLookIn", "eyeLookOut"),
+        )
+    ),
+)
 
 Figures = Mapping[str, float]
 
@@ -52,6 +77,8 @@ class Args:
     """Face model of the data; none: the one that comes with vast_jax."""
     json: Path | None = None
     """File for the figures, besides the printed ones."""
+    rest: bool = False
+    """Tell instead how well one clip tells what a face holds, for people with several clips."""
 
 
 def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) -> tuple[Figures, list[float]]:
@@ -64,6 +91,7 @@ def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) 
       blink: correlation of the fitted with the detected opening of the eyes, in distances of the eye corners.
       calm: mean expression of the five calmest frames over the 95th percentile; an expression's size is the root mean
         square over the landmarks of how far it moves them.
+      opposed: share of frames in which activations act together that exclude each other.
       jitter: standard deviation of a fitted landmark about its neighbours in time, in the fifth of frames that moves
         least, from second differences.
 
@@ -98,8 +126,55 @@ def assess(model: FaceModel, clip: Clip, words: Sequence[tuple[int, str]] = ()) 
         "calm": float(np.sort(size)[:CALM_FRAMES].mean() / max(np.quantile(size, 0.95), 1e-9)),
         # white noise of deviation s gives such a difference the deviation s * sqrt(3 / 2), in each direction
         "jitter": float(second[0][still].mean() / np.sqrt(1.5)),
+        "opposed": opposites_together(model, track.expression[seen]),
     }
     return figures, closings
+
+
+def opposites_together(model: FaceModel, expression: np.ndarray) -> float:
+    """Share of frames [N, D] in which two activations act together that exclude each other (`OPPOSITES`)."""
+    number = {name: index for index, name in enumerate(model.expression_names)}
+    pairs = [[number[name] for name in pair] for pair in OPPOSITES if all(name in number for name in pair)]
+    return float((expression[:, pairs] > TOGETHER).all(-1).any(-1).mean()) if pairs else 0.0
+
+
+def held(model: FaceModel, clips: Sequence[Clip]) -> Figures:
+    """How well one clip tells what a face holds, from all clips of one person.
+
+    slope, correlation: of the clips' mean displacements of the landmarks [468, 3], each clip fitted alone, against
+      those of a fit with one identity for all clips; both less those of the neutral clip (one with "neutral" or
+      "calm" in its name), or where there is none less their mean. The slope is that of a line through 0.
+    neutral, mean: root mean square over the landmarks of the mean displacement, mm, each clip fitted alone: of the
+      neutral clip, and the mean over all clips.
+    """
+    seen = [
+        Seen(
+            unbiased(model.detector_bias, clip.track.landmarks, clip.track.valid),
+            clip.track.valid,
+            camera_of(clip.track),
+        )
+        for clip in clips
+    ]
+    basis = landmark_basis(model).expression[:, :MESH_LANDMARKS]
+
+    def displacements(fits: Sequence[Fit]) -> np.ndarray:
+        means = [fit.expression[one.valid].mean(0) for fit, one in zip(fits, seen, strict=True)]
+        return np.einsum("kd,dlc->klc", np.array(means), basis)
+
+    alone = displacements([fit_clips(model, [one])[0] for one in seen])
+    together = displacements(fit_clips(model, seen))
+    neutral = [k for k, clip in enumerate(clips) if any(word in clip.name for word in NEUTRAL)]
+    others = [k for k in range(len(clips)) if k not in neutral]
+    x, y = (
+        (array[others] - (array[neutral].mean(0) if neutral else array.mean(0))).ravel() for array in (together, alone)
+    )
+    size = np.sqrt(np.square(alone).sum(-1).mean(-1))
+    return {
+        "slope": float(x @ y / max(x @ x, 1e-9)),
+        "correlation": correlation(x, y),
+        "neutral": float(size[neutral].mean()) if neutral else float("nan"),
+        "mean": float(size.mean()),
+    }
 
 
 def retrieval(identities: np.ndarray, people: Sequence[str]) -> tuple[float, int]:
@@ -127,11 +202,43 @@ def _distance(points: np.ndarray, first: int, second: int) -> np.ndarray:
 
 
 def report(options: Args) -> dict:
-    """Assesses all clips of the split; prints the table and returns the figures a folder.
+    """Assesses all clips of the split; prints the table and returns the figures a folder, or with `rest` a person.
 
     Raises:
       UserError: no clips, or clips of another face model.
     """
+    return report_rest(options) if options.rest else report_tracks(options)
+
+
+def report_rest(options: Args) -> dict:
+    """`held` for each person with several clips, as a table."""
+    model = load_face_model(options.face_model)
+    splits = SPLITS if options.split == "all" else (options.split,)
+    people = defaultdict(list)
+    for folder in folders(options.data):
+        for split in splits:
+            for clip in read_folder(folder, split):
+                people[folder_of(clip.name), clip.person].append(clip)
+    result = {}
+    for (folder, person), clips in sorted(people.items()):
+        if len(clips) < 2:
+            continue
+        figures = held(model, clips)
+        if not result:
+            print(f"{'person':32} {'clips':>5} " + " ".join(f"{name:>11}" for name in figures))
+        result[f"{folder} {person}"] = figures
+        line = " ".join(f"{value:11.2f}" for value in figures.values())
+        print(f"{folder + ' ' + person:32} {len(clips):5} {line}", flush=True)
+    if not result:
+        raise UserError(f"{options.data}: nobody has two {options.split} clips; prepare some with --person NAME")
+    if options.json:
+        with atomic_path(options.json) as part:
+            part.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def report_tracks(options: Args) -> dict:
+    """`assess` for all clips of the split, as a table."""
     model = load_face_model(options.face_model)
     splits = SPLITS if options.split == "all" else (options.split,)
     rows, closings, identities = defaultdict(dict), [], {}

@@ -25,8 +25,8 @@ from vast_jax.data.corpora.recording import Listing, Recording
 from vast_jax.data.names import clip_name, find_videos, person_of, video_of
 from vast_jax.data.workers import run_jobs
 from vast_jax.face.following import check_choice
-from vast_jax.face.model import load_face_model
-from vast_jax.face.tracking import fitted
+from vast_jax.face.model import FaceModel, load_face_model
+from vast_jax.face.tracking import fitted, fitted_together
 from vast_jax.files import check_writable, room_for
 from vast_jax.media import file_of
 from vast_jax.models.recogniser import load_acoustic
@@ -35,7 +35,7 @@ from vast_jax.prepare.footage import phone_posteriors, prepare_video, renewed
 from vast_jax.prepare.jobs import Job, Outcome, say
 from vast_jax.prepare.report import PICTURES, write_report
 from vast_jax.prepare.store import add_staged, staged_path, stored_clips, tidy
-from vast_jax.types import UserError
+from vast_jax.types import FaceTrack, UserError
 
 _DIED = "the process died with this video or one beside it (out of memory?): run again, with --workers 1"
 
@@ -59,6 +59,9 @@ class Args:
     """Face model to fit (a head.npz); by default the one that comes with vast_jax."""
     person: str | None = None
     """Who it is, for all of these videos; by default guessed from folder and file name. A label only."""
+    one_person: bool = False
+    """All videos of a folder show one person, whose face is fitted to all of them together: what a face holds through a
+    clip is then told best from what it is. With --update-tracks, clips of which --person says the same."""
     acoustic: Path | None = None
     """Acoustic model that computes the phone posteriors; by default the one that comes with vast_jax."""
     ppg: bool = True
@@ -94,7 +97,7 @@ def prepare(options: Args) -> None:
     Raises:
       UserError: nothing to do, a path that is not there, not one clip was kept, or `out` cannot be written.
     """
-    if not options.videos and not options.update_ppg and not options.update_tracks:
+    if not (options.videos or options.update_ppg or options.update_tracks):
         raise UserError("no videos given: python -m vast_jax.prepare VIDEOS... --out DIR")
     check_choice(options.face)
     check_writable(options.out)
@@ -119,7 +122,7 @@ def prepare(options: Args) -> None:
         if options.ppg and not options.update_ppg:
             _warn_of_other_ppg(options.out)
         say(f"look at {options.out / 'report.md'} and the pictures in {options.out / 'report'}")
-    if options.update_tracks:
+    if options.update_tracks or options.one_person:
         _update_tracks(options)
     if options.update_ppg:
         _update_ppg(options)
@@ -162,7 +165,7 @@ def _plan(options: Args) -> tuple[list[Job], list[Outcome]]:
         jobs[name] = Job(
             source=source,
             name=name,
-            person=options.person or recording.person,
+            person=options.person or (name.split("/")[-2] if options.one_person else recording.person),
             face=recording.face or options.face,
             sound=recording.sound,
             face_model=options.face_model,
@@ -200,11 +203,26 @@ def _warn_of_other_ppg(out: Path) -> None:
 
 def _update_tracks(options: Args) -> None:
     model = load_face_model(options.face_model)
+    together = _one_identity_a_person(options.out, model) if options.one_person else {}
 
     def anew(clip: Clip) -> Clip:
-        return replace(clip, track=fitted(clip.track, model), fingerprint=renewed(clip.fingerprint, model))
+        track = together[clip.name] if options.one_person else fitted(clip.track, model)
+        return replace(clip, track=track, fingerprint=renewed(clip.fingerprint, model))
 
     _update(options.out, "tracks", anew, "faces")
+
+
+def _one_identity_a_person(out: Path, model: FaceModel) -> dict[str, FaceTrack]:
+    """The tracks of all clips by name, fitted with one identity for each person."""
+    people: dict[str, dict[str, FaceTrack]] = {}
+    for folder in builders.folders(out):
+        for clip in stored_clips(folder):
+            people.setdefault(clip.person, {})[clip.name] = clip.track
+    return {
+        name: track
+        for tracks in people.values()
+        for name, track in zip(tracks, fitted_together(list(tracks.values()), model), strict=True)
+    }
 
 
 def _update_ppg(options: Args) -> None:
