@@ -145,7 +145,7 @@ def observed(model, rng, person: str, frames: int = 20) -> correctives.Observed:
 def test_a_shape_that_the_head_lacks_is_learned(bare, spread):
     """Faces that move in a way no named shape can: after learning, the residual is a fraction of what it was."""
     rng = np.random.default_rng(2)
-    hidden = spread((bump(bare, 205, (0, 0.7, 0), 9) + bump(bare, 425, (0, 0.7, 0), 9))[None])  # the cheeks
+    hidden = spread((bump(bare, 205, (0, 1.4, 0), 9) + bump(bare, 425, (0, 1.4, 0), 9))[None])  # the cheeks
     truth = bare.extended(np.zeros((0, *bare.neutral.shape)), hidden, ("corrective01",))
     clips = [observed(truth, rng, f"person {k}") for k in range(4)]
     learned = correctives.learn(bare, clips[:3], count=1, identity=0)
