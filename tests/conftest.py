@@ -42,8 +42,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="module")
 def quick_programs():
-    """For tests that compile more than they compute: programs that are made fast instead of fast ones."""
+    """For tests that compile more than they compute: programs that are made fast instead of fast ones.
+
+    Processes that these tests start do the same, for the two kinds differ in the last bit.
+    """
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
     jax.config.update("jax_disable_most_optimizations", before)

@@ -162,6 +162,11 @@ def _fit(path: Source, model: FaceModel, info: VideoInfo, stretch: SeenFace, sta
     return fitted(track, model), Crops(path, box, start, len(stretch.seen), stretch.size)
 
 
+def seen(track: FaceTrack, model: FaceModel) -> Seen:
+    """What a face is fitted to: the landmarks that a track holds, freed of the detector's habits."""
+    return Seen(unbiased(model.detector_bias, track.landmarks, track.valid), track.valid, camera_of(track))
+
+
 def fitted(track: FaceTrack, model: FaceModel) -> FaceTrack:
     """A track with the face fitted, anew or for the first time, to the landmarks that it holds."""
     return fitted_together([track], model)[0]
@@ -169,11 +174,7 @@ def fitted(track: FaceTrack, model: FaceModel) -> FaceTrack:
 
 def fitted_together(tracks: Sequence[FaceTrack], model: FaceModel) -> list[FaceTrack]:
     """The same for several tracks of one person, who gets one identity in all of them."""
-    clips = [
-        Seen(unbiased(model.detector_bias, track.landmarks, track.valid), track.valid, camera_of(track))
-        for track in tracks
-    ]
-    fits = fit_clips(model, clips)
+    fits = fit_clips(model, [seen(track, model) for track in tracks])
     return [track._replace(**fit._asdict(), face_model=model.hash) for track, fit in zip(tracks, fits, strict=True)]
 
 

@@ -9,7 +9,7 @@ clip is fitted alone, and all together with one identity, which is taken for the
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,8 @@ from vast_jax import cli
 from vast_jax.data import grid_corpus
 from vast_jax.data.builders import SPLITS, folder_of, folders, read_folder
 from vast_jax.data.clips import Clip
-from vast_jax.face.clip_fit import Fit, Seen, fit_clips
+from vast_jax.face import tracking
+from vast_jax.face.clip_fit import Fit, fit_clips
 from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.landmarks import INNER_LIPS, LIPS, MESH_LANDMARKS
 from vast_jax.face.model import FaceModel, landmark_basis, load_face_model
@@ -147,22 +148,15 @@ def held(model: FaceModel, clips: Sequence[Clip]) -> Figures:
     neutral, mean: root mean square over the landmarks of the mean displacement, mm, each clip fitted alone: of the
       neutral clip, and the mean over all clips.
     """
-    seen = [
-        Seen(
-            unbiased(model.detector_bias, clip.track.landmarks, clip.track.valid),
-            clip.track.valid,
-            camera_of(clip.track),
-        )
-        for clip in clips
-    ]
+    observed = [tracking.seen(clip.track, model) for clip in clips]
     basis = landmark_basis(model).expression[:, :MESH_LANDMARKS]
 
     def displacements(fits: Sequence[Fit]) -> np.ndarray:
-        means = [fit.expression[one.valid].mean(0) for fit, one in zip(fits, seen, strict=True)]
+        means = [fit.expression[one.valid].mean(0) for fit, one in zip(fits, observed, strict=True)]
         return np.einsum("kd,dlc->klc", np.array(means), basis)
 
-    alone = displacements([fit_clips(model, [one])[0] for one in seen])
-    together = displacements(fit_clips(model, seen))
+    alone = displacements([fit_clips(model, [one])[0] for one in observed])
+    together = displacements(fit_clips(model, observed))
     neutral = [k for k, clip in enumerate(clips) if any(word in clip.name for word in NEUTRAL)]
     others = [k for k in range(len(clips)) if k not in neutral]
     x, y = (
@@ -213,12 +207,9 @@ def report(options: Args) -> dict:
 def report_rest(options: Args) -> dict:
     """`held` for each person with several clips, as a table."""
     model = load_face_model(options.face_model)
-    splits = SPLITS if options.split == "all" else (options.split,)
     people = defaultdict(list)
-    for folder in folders(options.data):
-        for split in splits:
-            for clip in read_folder(folder, split):
-                people[folder_of(clip.name), clip.person].append(clip)
+    for clip in _clips(options):
+        people[folder_of(clip.name), clip.person].append(clip)
     result = {}
     for (folder, person), clips in sorted(people.items()):
         if len(clips) < 2:
@@ -231,28 +222,23 @@ def report_rest(options: Args) -> dict:
         print(f"{folder + ' ' + person:32} {len(clips):5} {line}", flush=True)
     if not result:
         raise UserError(f"{options.data}: nobody has two {options.split} clips; prepare some with --person NAME")
-    if options.json:
-        with atomic_path(options.json) as part:
-            part.write_text(json.dumps(result, indent=1) + "\n")
+    _write(options, result)
     return result
 
 
 def report_tracks(options: Args) -> dict:
     """`assess` for all clips of the split, as a table."""
     model = load_face_model(options.face_model)
-    splits = SPLITS if options.split == "all" else (options.split,)
     rows, closings, identities = defaultdict(dict), [], {}
-    for folder in folders(options.data):
-        for split in splits:
-            for clip in read_folder(folder, split):
-                if clip.track.face_model != model.hash:
-                    raise UserError(f"{options.data} was prepared with another face model: prepare it again")
-                path = options.align / f"{clip.name.split('/')[-1]}.align" if options.align else None
-                whole = len(clip) == 3 * FPS  # a GRID clip that begins later has lost its clock
-                words = read_alignment(path, clip) if path and path.is_file() and whole else ()
-                rows[folder_of(clip.name)][clip.name], closed = assess(model, clip, words)
-                closings += closed
-                identities[clip.name] = clip.person, clip.track.identity
+    for clip in _clips(options):
+        if clip.track.face_model != model.hash:
+            raise UserError(f"{options.data} was prepared with another face model: prepare it again")
+        path = options.align / f"{clip.name.split('/')[-1]}.align" if options.align else None
+        whole = len(clip) == 3 * FPS  # a GRID clip that begins later has lost its clock
+        words = read_alignment(path, clip) if path and path.is_file() and whole else ()
+        rows[folder_of(clip.name)][clip.name], closed = assess(model, clip, words)
+        closings += closed
+        identities[clip.name] = clip.person, clip.track.identity
     if not rows:
         raise UserError(f"{options.data} has no {options.split} clips")
     names = list(next(iter(next(iter(rows.values())).values())))
@@ -269,10 +255,21 @@ def report_tracks(options: Args) -> dict:
     share, count = retrieval(np.array(vectors), people)
     result["retrieval"] = {"share": share, "clips": count}
     print(f"nearest identity is the same person's: {share:.1%} of {count} clips, {len(vectors)} candidates")
+    _write(options, result | {"clips": rows})
+    return result
+
+
+def _clips(options: Args) -> Iterator[Clip]:
+    """The clips of the split, folder by folder."""
+    for folder in folders(options.data):
+        for split in SPLITS if options.split == "all" else (options.split,):
+            yield from read_folder(folder, split)
+
+
+def _write(options: Args, figures: dict) -> None:
     if options.json:
         with atomic_path(options.json) as part:
-            part.write_text(json.dumps(result | {"clips": rows}, indent=1) + "\n")
-    return result
+            part.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -26,12 +26,12 @@ from vast_jax import cli
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.clip_fit import fit_clip
-from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.fitting import landmark_weights
 from vast_jax.face.landmarks import MESH_LANDMARKS
 from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_model, save_face_model, without_learned
 from vast_jax.face.overlay import landmarks_in_camera
-from vast_jax.face.rasterise import Camera, camera_of, project, rotation_matrix
+from vast_jax.face.rasterise import Camera, project, rotation_matrix
+from vast_jax.face.tracking import seen
 from vast_jax.face_models.spreading import Spreader
 from vast_jax.files import check_writable
 from vast_jax.types import UserError
@@ -199,8 +199,7 @@ def some_of_each_person(clips: Sequence[Clip], most: int) -> list[Clip]:
 
 
 def observed(clip: Clip, model: FaceModel) -> Observed:
-    landmarks = unbiased(model.detector_bias, clip.track.landmarks, clip.track.valid)
-    return Observed(landmarks, clip.track.valid, camera_of(clip.track), clip.person)
+    return Observed(*seen(clip.track, model), clip.person)
 
 
 def main(argv: list[str] | None = None) -> None:

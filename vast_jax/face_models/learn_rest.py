@@ -27,11 +27,11 @@ from vast_jax import cli
 from vast_jax.data.clips import Clip
 from vast_jax.data.pipeline import open_clips
 from vast_jax.face.clip_fit import LANDMARK_SIGMA, smooth
-from vast_jax.face.detector_bias import unbiased
 from vast_jax.face.fitting import Pose, Problem, expression_prior, identity_prior, linearised, problem
 from vast_jax.face.model import ASSET, FaceModel, landmark_basis, load_face_model, save_face_model
-from vast_jax.face.rasterise import camera_of, rotation_matrix
+from vast_jax.face.rasterise import rotation_matrix
 from vast_jax.face.rest import RestPrior
+from vast_jax.face.tracking import seen
 from vast_jax.face_models.correctives import some_of_each_person
 from vast_jax.files import check_writable
 from vast_jax.types import UserError
@@ -53,14 +53,14 @@ class Evidence(NamedTuple):
 
 def evidence(model: FaceModel, clip: Clip) -> Evidence:
     """What a clip tells, at the poses of its track."""
-    basis = landmark_basis(model)
     known = np.flatnonzero(clip.track.valid)
     frames = known[np.linspace(0, len(known) - 1, FRAMES).round().astype(int)]
     track = clip.track
-    target = smooth(unbiased(model.detector_bias, track.landmarks, track.valid), LANDMARK_SIGMA)[frames]
+    observed = seen(track, model)
+    target = smooth(observed.landmarks, LANDMARK_SIGMA)[frames]
     matrices = rotation_matrix(track.rotation[frames]).astype(np.float32)
     pose = Pose(track.expression[frames].astype(np.float32), matrices, track.translation[frames].astype(np.float32))
-    fixed = problem(model, basis, camera_of(track))
+    fixed = problem(model, landmark_basis(model), observed.camera)
     found = _normal_equations(fixed, track.identity.astype(np.float32), pose, target.astype(np.float32))
     return Evidence(*(np.asarray(array, np.float64) for array in found))
 
@@ -94,8 +94,9 @@ def learn(model: FaceModel, people: Sequence[Sequence[Evidence]], rounds: int = 
     for _ in range(rounds):
         moments = [BELIEF * first[0], BELIEF * first[1]]
         weights = [BELIEF, BELIEF]
+        precisions = np.linalg.inv(identity), np.linalg.inv(expression)
         for clips in people:
-            mean, spread = posterior(clips, np.linalg.inv(identity), np.linalg.inv(expression))
+            mean, spread = posterior(clips, *precisions)
             share = len(clips) ** -0.5  # of a clip: many clips of one person say little more about people
             moments[0] += np.outer(mean[:count], mean[:count]) + spread[:count, :count]
             weights[0] += 1
