@@ -323,6 +323,9 @@ def test_one_person_gets_one_identity_from_all_videos(tmp_path, tracker, video, 
     assert sorted(together) == [1, 2] and {clip.person for clip in clips} == {"me", "you"}
     assert len({tuple(clip.track.identity) for clip in clips if clip.person == "me"}) == 1
     assert len({tuple(clip.track.identity) for clip in clips}) == 2
+    video("they/one")
+    run(tmp_path, tmp_path / "grid" / "they", one_person=True)
+    assert sorted(together) == [1, 1, 2]  # who was there before stays as they were
 
 
 def test_bad_input_is_told_in_a_line(tmp_path, tracker, video):

@@ -122,8 +122,11 @@ def prepare(options: Args) -> None:
         if options.ppg and not options.update_ppg:
             _warn_of_other_ppg(options.out)
         say(f"look at {options.out / 'report.md'} and the pictures in {options.out / 'report'}")
-    if options.update_tracks or options.one_person:
-        _update_tracks(options)
+        if options.one_person:
+            kept = dict.fromkeys(builders.folder_of(outcome.name) for outcome in outcomes if outcome.kept)
+            _update_tracks(options, [options.out / folder for folder in kept])
+    if options.update_tracks:
+        _update_tracks(options, builders.folders(options.out))
     if options.update_ppg:
         _update_ppg(options)
 
@@ -165,7 +168,7 @@ def _plan(options: Args) -> tuple[list[Job], list[Outcome]]:
         jobs[name] = Job(
             source=source,
             name=name,
-            person=options.person or (name.split("/")[-2] if options.one_person else recording.person),
+            person=options.person or ((Path(name).parent.name or name) if options.one_person else recording.person),
             face=recording.face or options.face,
             sound=recording.sound,
             face_model=options.face_model,
@@ -201,22 +204,22 @@ def _warn_of_other_ppg(out: Path) -> None:
         say(f"some clips have phone posteriors of another acoustic model, or none: run --update-ppg --out {out}")
 
 
-def _update_tracks(options: Args) -> None:
+def _update_tracks(options: Args, paths: Sequence[Path]) -> None:
     model = load_face_model(options.face_model)
-    together = _one_identity_a_person(options.out, model) if options.one_person else {}
+    together = _one_identity_a_person(paths, model) if options.one_person else {}
 
     def anew(clip: Clip) -> Clip:
         track = together[clip.name] if options.one_person else fitted(clip.track, model)
         return replace(clip, track=track, fingerprint=renewed(clip.fingerprint, model))
 
-    _update(options.out, "tracks", anew, "faces")
+    _update(paths, "tracks", anew, "faces")
 
 
-def _one_identity_a_person(out: Path, model: FaceModel) -> dict[str, FaceTrack]:
+def _one_identity_a_person(paths: Sequence[Path], model: FaceModel) -> dict[str, FaceTrack]:
     """The tracks of all clips by name, fitted with one identity for each person."""
     people: dict[str, dict[str, FaceTrack]] = {}
-    for folder in builders.folders(out):
-        for clip in stored_clips(folder):
+    for path in paths:
+        for clip in stored_clips(path):
             people.setdefault(clip.person, {})[clip.name] = clip.track
     return {
         name: track
@@ -230,12 +233,12 @@ def _update_ppg(options: Args) -> None:
         ppg, ppg_hash = phone_posteriors(clip.speech_int16, clip.has_speech, len(clip), options.acoustic)
         return replace(clip, ppg=ppg, ppg_hash=ppg_hash)
 
-    _update(options.out, "ppg", anew, "phone posteriors")
+    _update(builders.folders(options.out), "ppg", anew, "phone posteriors")
 
 
-def _update(out: Path, dataset: str, anew: Callable[[Clip], Clip], what: str) -> None:
-    """Replaces one dataset of every folder."""
-    for path in builders.folders(out):
+def _update(paths: Sequence[Path], dataset: str, anew: Callable[[Clip], Clip], what: str) -> None:
+    """Replaces one dataset of these folders."""
+    for path in paths:
         start = time.perf_counter()
         clips = [anew(clip) for clip in stored_clips(path)]
         builders.write_dataset(path, dataset, clips)
